@@ -1,0 +1,150 @@
+"""The memory budget: how large a block may be, decided before the start.
+
+Each worker holds one block at a time. Its bytes are counted per voxel that is read (core and halo) and per
+voxel that is computed (core)::
+
+    one worker  =  fixed  +  read_bytes x voxels(core + halo)  +  core_bytes x voxels(core)
+    all         =  BASE   +  workers x one worker               <=  budget
+
+A large block wastes less on its halo, a small one needs less memory; beyond `LARGEST` extents the halo is no
+longer what costs, and small blocks share the work of few workers more evenly.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from ecc_rf.errors import MemoryBudgetError, SettingError
+
+BASE = 256 * 2**20  # interpreter, libraries and compiled kernels, measured
+DEFAULT = 2 * 2**30
+SMALLEST, LARGEST = 16, 128  # extents of a block in three dimensions, powers of two
+LARGEST_FLAT = 1024
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_UNITS |= {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def parse_memory(text: str | int | float | None) -> int:
+    """A memory budget in bytes; None gives the default of 2 GiB.
+
+    >>> parse_memory("8GB"), parse_memory("512 MiB"), parse_memory(1000)
+    (8000000000, 536870912, 1000)
+
+    Raises
+    ------
+    SettingError
+        If the text is not a number with a unit.
+    """
+    if text is None:
+        return DEFAULT
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", str(text))
+    unit = _UNITS.get(match[2].upper()) if match else None
+    if match is None or unit is None or float(match[1]) <= 0:
+        raise SettingError(
+            f"{text!r} is not an amount of memory.", where="memory", do="Write for example 8GB or 512MiB."
+        )
+    return int(float(match[1]) * unit)
+
+
+def show_memory(size: float) -> str:
+    """Bytes as people read them.
+
+    >>> show_memory(3_200_000_000), show_memory(1500)
+    ('3.2 GB', '1.5 kB')
+    """
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size:.0f} B"
+
+
+@dataclass(frozen=True)
+class BlockCost:
+    """What one worker needs for one block, in bytes.
+
+    Attributes
+    ----------
+    read : float
+        Per voxel of core and halo.
+    core : float
+        Per voxel of the core.
+    fixed : int
+        Whatever the block's size.
+    """
+
+    read: float
+    core: float
+    fixed: int = 0
+
+    def of(self, block_shape: tuple[int, ...], halo: tuple[int, ...], shape: tuple[int, ...]) -> int:
+        """Bytes that one worker needs for a block of this shape."""
+        read = math.prod(min(n, b + 2 * h) for b, h, n in zip(block_shape, halo, shape))
+        return int(self.fixed + self.read * read + self.core * math.prod(block_shape))
+
+
+def choose_block(
+    shape: tuple[int, ...],
+    halo: tuple[int, ...],
+    cost: BlockCost,
+    *,
+    memory: int,
+    workers: int,
+) -> tuple[int, ...]:
+    """The largest sensible block that fits the budget.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Extents of the region, spatial axes only.
+    halo : tuple of int
+        Halo per axis, voxels.
+    cost : BlockCost
+        What a worker needs.
+    memory : int
+        Budget of the whole process in bytes.
+    workers : int
+        Blocks that are held at once.
+
+    Returns
+    -------
+    tuple of int
+        Extents of a block's core: powers of two, or the volume's own extent where that is smaller.
+
+    Raises
+    ------
+    MemoryBudgetError
+        If not even the smallest block fits; the message gives the least budget that would do.
+
+    Examples
+    --------
+    >>> choose_block((500, 500, 500), (14, 14, 14), BlockCost(8, 80), memory=2 * 2**30, workers=2)
+    (128, 128, 128)
+    >>> choose_block((500, 500, 500), (14, 14, 14), BlockCost(8, 80), memory=300 * 2**20, workers=2)
+    (32, 32, 32)
+    >>> choose_block((1, 5000, 300), (0, 14, 14), BlockCost(8, 80), memory=2 * 2**30, workers=2)
+    (1, 512, 300)
+    """
+    flat = sum(n > 1 for n in shape) <= 2
+    extent = LARGEST_FLAT if flat else LARGEST
+    while True:
+        block = tuple(min(n, extent) for n in shape)
+        need = BASE + workers * cost.of(block, halo, shape)
+        # Four blocks or more per worker keep all workers busy to the end; smaller blocks are not worth it.
+        count = math.prod(-(-n // b) for n, b in zip(shape, block))
+        balanced = workers == 1 or count >= 4 * workers or extent <= 64
+        if need <= memory and balanced:
+            return block
+        if extent <= SMALLEST:
+            break
+        extent //= 2
+    if need <= memory:
+        return block
+    raise MemoryBudgetError(
+        f"{workers} workers need at least {show_memory(need)}, the budget is {show_memory(memory)}.",
+        where="memory",
+        do=f"Give --memory {math.ceil(need / 1e6)}MB or more, or fewer --workers.",
+    )
