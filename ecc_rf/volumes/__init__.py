@@ -1,0 +1,24 @@
+"""Images of any format, read and written block by block."""
+
+from ecc_rf.volumes.axes import (
+    AxisView,
+    axes_from_axistags,
+    axistags_json,
+    default_axes,
+    internal_axes,
+    transpose_to,
+)
+from ecc_rf.volumes.volume import Volume, WritableVolume, create_volume, open_volume
+
+__all__ = [
+    "AxisView",
+    "Volume",
+    "WritableVolume",
+    "axes_from_axistags",
+    "axistags_json",
+    "create_volume",
+    "default_axes",
+    "internal_axes",
+    "open_volume",
+    "transpose_to",
+]

@@ -1,0 +1,217 @@
+"""What all volumes share: how an index is read, how damage is reported, how a finished output gets its name."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ecc_rf.errors import EccError, FormatError, OutputError, ShapeError
+from ecc_rf.volumes.unfinished import UnfinishedOutput
+
+VoxelSize = tuple[float, float, float]
+Index = slice | tuple[slice, ...]
+Slices = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A volume to be opened, as the user asked for it."""
+
+    name: str
+    path: Path
+    inner: str = ""
+    axes: str | None = None
+    voxel_size: VoxelSize | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A volume to be created; everything is checked, `chunks` and `shape` are in the order of `axes`."""
+
+    output: UnfinishedOutput
+    inner: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    axes: str
+    chunks: tuple[int, ...] | None = None
+    voxel_size: VoxelSize | None = None
+    drange: tuple[float, float] | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class BaseVolume(ABC):
+    """A volume whose format says only how a block is read (`_read`) and perhaps written (`_write`).
+
+    Voxels are handed out as fresh C-ordered arrays in the machine's own byte order, however they are stored.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: Sequence[int],
+        dtype: DTypeLike,
+        axes: str,
+        *,
+        voxel_size: VoxelSize | None = None,
+        drange: tuple[float, float] | None = None,
+        chunks: Sequence[int] | None = None,
+        output: UnfinishedOutput | None = None,
+    ) -> None:
+        self.name = name
+        self.shape = tuple(int(extent) for extent in shape)
+        self.dtype = np.dtype(dtype).newbyteorder("=")
+        self.axes = axes
+        self.voxel_size = voxel_size
+        self.drange = drange
+        self.chunks = None if chunks is None else tuple(int(extent) for extent in chunks)
+        self._output = output
+        self._writable = output is not None
+        self._closed = False
+
+    @abstractmethod
+    def _read(self, slices: Slices) -> NDArray[Any]:
+        """Voxels of a block that is not empty; any strides and byte order."""
+
+    def _write(self, slices: Slices, array: NDArray[Any]) -> None:
+        """Write a block that is not empty; only for formats that can be created."""
+        raise NotImplementedError
+
+    def _release(self) -> None:  # noqa: B027 (most formats hold nothing open)
+        """Close what is open."""
+
+    def __getitem__(self, index: Index) -> NDArray[Any]:
+        self._refuse_closed()
+        slices, shape = normalized_index(index, self.shape)
+        if 0 in shape:
+            return np.empty(shape, self.dtype)
+        with damage_reported(self.name):
+            return np.ascontiguousarray(self._read(slices), dtype=self.dtype)
+
+    def __setitem__(self, index: Index, array: NDArray[Any]) -> None:
+        self._refuse_closed()
+        if not self._writable:
+            raise TypeError(f"{self.name} was opened for reading")
+        slices, shape = normalized_index(index, self.shape)
+        if array.shape != shape:
+            raise ShapeError(f"a block of shape {array.shape} does not fit the region of shape {shape}", self.name)
+        if 0 in shape:
+            return
+        with write_errors(self.name):
+            self._write(slices, array.astype(self.dtype, casting="safe", copy=False))
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise ValueError(f"{self.name} is closed")
+
+    def read(self) -> NDArray[Any]:
+        return self[()]
+
+    def close(self) -> None:
+        """Close the file; a volume that was being written gets its final name."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._output is None:
+            self._release()
+            return
+        try:
+            with write_errors(self.name):
+                self._release()
+        except BaseException:
+            self._output.discard()
+            raise
+        self._output.commit()
+
+    def discard(self) -> None:
+        """Close the file; a volume that was being written is removed."""
+        if self._closed:
+            return
+        self._closed = True
+        # the error that brought us here is the one to be seen, not that of a file which cannot be closed cleanly
+        with contextlib.suppress(Exception):
+            self._release()
+        if self._output is not None:
+            self._output.discard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} {self.axes} {self.shape} {self.dtype}>"
+
+
+def normalized_index(index: Index, shape: Sequence[int]) -> tuple[Slices, tuple[int, ...]]:
+    """Slices with start and stop for every axis, and the shape of what they select.
+
+    >>> normalized_index(slice(-2, None), (10, 4))
+    ((slice(8, 10, None), slice(0, 4, None)), (2, 4))
+    """
+    given = index if isinstance(index, tuple) else (index,)
+    if len(given) > len(shape):
+        raise IndexError(f"{len(given)} slices for {len(shape)} axes")
+    if not all(isinstance(part, slice) and part.step in (None, 1) for part in given):
+        raise TypeError(f"a volume is indexed with slices of step 1, not with {index!r}")
+    slices = []
+    for part, extent in zip((*given, *[slice(None)] * (len(shape) - len(given))), shape):
+        start, stop, _ = part.indices(extent)
+        slices.append(slice(start, max(start, stop)))
+    return tuple(slices), tuple(part.stop - part.start for part in slices)
+
+
+def check_voxels(name: str, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+    """Refuse what is no image: other than 2 to 5 axes, no voxels, voxels that are not numbers.
+
+    Raises
+    ------
+    FormatError
+    """
+    if not 2 <= len(shape) <= 5:
+        raise FormatError(f"an image has 2 to 5 dimensions, this has {len(shape)}: shape {tuple(shape)}", name)
+    if 0 in shape:
+        raise FormatError(f"the image has no voxels: shape {tuple(shape)}", name)
+    if dtype.kind not in "biuf":
+        raise FormatError(f"voxels must be integers, floats or booleans, not {dtype}", name)
+
+
+@contextlib.contextmanager
+def damage_reported(name: str) -> Iterator[None]:
+    """Whatever a library raises on a damaged file becomes a FormatError (they raise nearly every class there is)."""
+    try:
+        yield
+    except (EccError, MemoryError):
+        raise
+    except Exception as error:
+        raise FormatError(
+            f"the file cannot be read: {type(error).__name__}: {error}",
+            name,
+            "check that the file is complete and can be opened by the program that wrote it",
+        ) from error
+
+
+@contextlib.contextmanager
+def write_errors(name: str) -> Iterator[None]:
+    """What the operating system refuses (full disk, no permission) becomes an OutputError."""
+    try:
+        yield
+    except EccError:
+        raise
+    except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
+        raise OutputError(
+            f"the file cannot be written: {error}", name, "check the free space and the permissions of the folder"
+        ) from error

@@ -1,0 +1,212 @@
+"""Images in HDF5, read and written as ilastik does.
+
+Written are the attributes `axistags` and `axis_units` (axes and voxel size for ilastik), `element_size_um` (the same
+for Fiji), `drange`, and the caller's own; chunks are compressed with gzip level 1.
+
+Nothing is followed out of the file: external links, external storage, virtual datasets and filters that would need a
+plug-in are refused. h5py holds a lock of its own in every call, so that threads may share a volume.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import h5py
+from numpy.typing import NDArray
+
+from ecc_rf.errors import FormatError
+from ecc_rf.volumes.axes import (
+    axes_from_axistags,
+    axis_units_json,
+    axistags_json,
+    check_axes,
+    default_axes,
+    voxel_size_from_axistags,
+)
+from ecc_rf.volumes.base import BaseVolume, Slices, Source, Target, VoxelSize, check_voxels, damage_reported
+from ecc_rf.volumes.datasets import missing_dataset, only_dataset
+from ecc_rf.volumes.metadata import default_chunks, drange_from, numbers
+from ecc_rf.volumes.unfinished import UnfinishedOutput
+from ecc_rf.volumes.units import voxel_size_from
+
+# deflate, shuffle, fletcher32, szip, nbit, scaleoffset are part of HDF5, lzf of h5py
+_BUILTIN_FILTERS = {1, 2, 3, 4, 5, 6, 32000}
+
+_CHUNK_VOXELS = 64**3
+
+
+class Hdf5Volume(BaseVolume):
+    """A dataset; owns its file."""
+
+    def __init__(
+        self,
+        name: str,
+        dataset: h5py.Dataset,
+        axes: str,
+        voxel_size: VoxelSize | None,
+        drange: tuple[float, float] | None,
+        output: UnfinishedOutput | None = None,
+    ) -> None:
+        super().__init__(
+            name,
+            dataset.shape,
+            dataset.dtype,
+            axes,
+            voxel_size=voxel_size,
+            drange=drange,
+            chunks=dataset.chunks,
+            output=output,
+        )
+        self._dataset = dataset
+        self._file = dataset.file
+
+    def _read(self, slices: Slices) -> NDArray[Any]:
+        block: NDArray[Any] = self._dataset[slices]
+        return block
+
+    def _write(self, slices: Slices, array: NDArray[Any]) -> None:
+        self._dataset[slices] = array
+
+    def _release(self) -> None:
+        self._file.close()
+
+
+def open_source(source: Source) -> Hdf5Volume:
+    with damage_reported(source.name):
+        file = h5py.File(source.path, "r")
+        try:
+            inner = source.inner or only_dataset(_images(file), source.name)
+            name = source.name if source.inner else f"{source.name}/{inner}"
+            dataset = find_dataset(file, inner, name)
+            _check_storage(dataset, name)
+            axes = _axes(dataset, source.axes, name)
+            voxel_size = source.voxel_size or _voxel_size(dataset, axes)
+            return Hdf5Volume(name, dataset, axes, voxel_size, drange_from(dataset.attrs.get("drange")))
+        except BaseException:
+            file.close()
+            raise
+
+
+def create_target(target: Target) -> Hdf5Volume:
+    file = h5py.File(target.output.path, "w")
+    try:
+        dataset = file.create_dataset(
+            target.inner,
+            shape=target.shape,
+            dtype=target.dtype,
+            chunks=target.chunks or default_chunks(target.axes, target.shape, _CHUNK_VOXELS),
+            compression="gzip",
+            compression_opts=1,
+        )
+        attributes = {key: _storable(value) for key, value in target.attributes.items()}
+        attributes["axistags"] = axistags_json(target.axes, target.voxel_size)
+        if target.voxel_size is not None:
+            attributes |= {"axis_units": axis_units_json(target.axes), "element_size_um": target.voxel_size}
+        if target.drange is not None:
+            attributes["drange"] = target.drange
+        dataset.attrs.update(attributes)
+        return Hdf5Volume(target.output.name, dataset, target.axes, target.voxel_size, target.drange, target.output)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _storable(value: Any) -> Any:
+    """What HDF5 has no type for is stored as JSON."""
+    return value if isinstance(value, str | int | float) else json.dumps(value)
+
+
+def find_dataset(file: h5py.File, inner: str, name: str) -> h5py.Dataset:
+    """The dataset at a path inside the file, reached without leaving the file.
+
+    Raises
+    ------
+    MissingFileError
+        If there is none; the message names similar ones.
+    FormatError
+        If a link on the way leads out of the file, or in a circle.
+    """
+    parts = _split(inner)
+    node: h5py.Group | h5py.Dataset = file
+    links = 0
+    while parts:
+        part = parts.pop(0)
+        link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
+        if link is None:
+            raise missing_dataset(inner, _images(file), name)
+        if isinstance(link, h5py.SoftLink):
+            links += 1
+            if links > 16:
+                raise FormatError("the path goes over links that lead in a circle", name)
+            parts = _split(link.path) + parts
+            node = file if link.path.startswith("/") else node
+        elif isinstance(link, h5py.HardLink):
+            node = node[part]
+        else:
+            raise FormatError(
+                f"{part!r} is a link to another file, which is not followed",
+                name,
+                "open the other file itself, or copy the image into this one",
+            )
+    if not isinstance(node, h5py.Dataset):
+        raise missing_dataset(inner, _images(file), name)
+    return node
+
+
+def _split(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def _images(file: h5py.File) -> list[str]:
+    """Paths of the datasets of 2 to 5 dimensions; links are not followed."""
+    found = []
+
+    def visit(path: str, node: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(node, h5py.Dataset) and node.shape is not None and 2 <= len(node.shape) <= 5:
+            found.append(path)
+
+    file.visititems(visit)
+    return found
+
+
+def _check_storage(dataset: h5py.Dataset, name: str) -> None:
+    check_voxels(name, dataset.shape or (), dataset.dtype)
+    if dataset.is_virtual or dataset.external:
+        raise FormatError(
+            "the voxels are in other datasets or files (virtual or external storage), which are not followed",
+            name,
+            "copy the image into an ordinary dataset",
+        )
+    plist = dataset.id.get_create_plist()
+    filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
+    if foreign := [code for code, *_ in filters if code not in _BUILTIN_FILTERS]:
+        raise FormatError(
+            f"the image is compressed with HDF5 filter {foreign[0]}, which needs a plug-in",
+            name,
+            "compress it anew: h5repack -f GZIP=1 OLD.h5 NEW.h5",
+        )
+    # a stored size of 0 is also what a dataset has that was announced but never written
+    stored = dataset.id.get_storage_size()
+    if dataset.chunks is None and stored < dataset.nbytes:
+        raise FormatError(
+            f"the file holds {stored} bytes of the {dataset.nbytes} that the shape {dataset.shape} needs",
+            name,
+            "write the file anew",
+        )
+
+
+def _axes(dataset: h5py.Dataset, axes: str | None, name: str) -> str:
+    if axes is None and "axistags" in dataset.attrs:
+        axes = axes_from_axistags(dataset.attrs["axistags"], name)
+    return check_axes(axes or default_axes(dataset.shape), dataset.ndim, name)
+
+
+def _voxel_size(dataset: h5py.Dataset, axes: str) -> VoxelSize | None:
+    attributes = dataset.attrs
+    if "axistags" in attributes and "axis_units" in attributes:
+        size = voxel_size_from_axistags(axes, attributes["axistags"], attributes["axis_units"])
+        if size is not None:
+            return size
+    stored = numbers(attributes.get("element_size_um"), 3)
+    return voxel_size_from("zyx", "zyx", dict(zip("zyx", stored)), dict.fromkeys("zyx", "um")) if stored else None

@@ -1,0 +1,31 @@
+"""NPY files: the voxels alone. Axes, voxel size, data range and attributes are not kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecc_rf.volumes.array import ArrayVolume, reserve_space
+from ecc_rf.volumes.axes import check_axes, default_axes
+from ecc_rf.volumes.base import Source, Target, check_voxels, damage_reported
+
+
+def open_source(source: Source) -> ArrayVolume:
+    with damage_reported(source.name):
+        array = np.lib.format.open_memmap(source.path, mode="r")
+        check_voxels(source.name, array.shape, array.dtype)
+        axes = check_axes(source.axes or default_axes(array.shape), array.ndim, source.name)
+        return ArrayVolume(source.name, array, axes, voxel_size=source.voxel_size)
+
+
+def create_target(target: Target) -> ArrayVolume:
+    path = target.output.path
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=target.dtype, shape=target.shape)
+    reserve_space(path)
+    return ArrayVolume(
+        target.output.name,
+        array,
+        target.axes,
+        voxel_size=target.voxel_size,
+        drange=target.drange,
+        output=target.output,
+    )

@@ -1,0 +1,76 @@
+"""Paths of volumes: which format, which file, and which dataset inside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecc_rf.errors import FormatError
+
+
+@dataclass(frozen=True)
+class Format:
+    """A file format, and the module of this package that knows it."""
+
+    name: str
+    module: str
+    suffixes: tuple[str, ...]
+    new_suffixes: tuple[str, ...] = ()  # of files that can be created
+    holds_datasets: bool = False  # whether a path may go on inside the file
+
+    @property
+    def described(self) -> str:
+        return f"{self.name} ({' '.join(self.suffixes)})"
+
+
+FORMATS = (
+    Format("HDF5", "hdf5", (".h5", ".hdf5", ".hdf", ".ilp"), (".h5", ".hdf5", ".hdf"), holds_datasets=True),
+    Format("OME-Zarr", "ome_zarr", (".zarr",), (".zarr",), holds_datasets=True),
+    Format("TIFF", "tiff", (".tif", ".tiff"), (".tif", ".tiff")),
+    Format("NPY", "npy", (".npy",), (".npy",)),
+    Format("NPZ", "npz", (".npz",), holds_datasets=True),
+    Format("NIfTI", "nifti", (".nii", ".nii.gz")),
+    Format("PNG, JPEG, BMP", "image", (".png", ".jpg", ".jpeg", ".bmp")),
+)
+
+
+@dataclass(frozen=True)
+class VolumePath:
+    """A path taken apart: ``brain.h5/raw/data`` is the file ``brain.h5`` and the dataset ``raw/data``."""
+
+    format: Format
+    suffix: str
+    file: Path
+    inner: str
+
+
+def split_path(path: str | Path) -> VolumePath:
+    """Take a path apart by its extensions, whatever their case.
+
+    If more than one part of the path could be the file, the last one that exists is taken, otherwise the last.
+
+    Raises
+    ------
+    FormatError
+        If no format has this extension.
+
+    >>> split_path("out/brain.H5/raw/data").inner
+    'raw/data'
+    >>> split_path("labels.nii.gz").format.name
+    'NIfTI'
+    """
+    whole = Path(path).expanduser()
+    found = []
+    for file in (whole, *whole.parents):
+        inner = "" if file == whole else whole.relative_to(file).as_posix()
+        for known in FORMATS:
+            suffix = next((s for s in known.suffixes if file.name.lower().endswith(s)), None)
+            if suffix is not None and (known.holds_datasets or not inner):
+                found.append(VolumePath(known, suffix, file, inner))
+    if not found:
+        raise FormatError(
+            f"no format is known by the extension of {whole.name!r}",
+            str(path),
+            "convert it to one of " + ", ".join(known.described for known in FORMATS),
+        )
+    return next((parts for parts in found if parts.file.exists()), found[0])

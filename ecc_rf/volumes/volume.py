@@ -1,0 +1,244 @@
+"""What a volume is, and how one is opened or created whatever its format.
+
+The rest of the package sees volumes only through the protocols below. The formats live in a file each,
+imported when a file of theirs is met.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ecc_rf.errors import FormatError, MissingFileError, SettingError, ShapeError
+from ecc_rf.volumes.axes import check_axes
+from ecc_rf.volumes.base import Index, Source, Target, VoxelSize, check_voxels, write_errors
+from ecc_rf.volumes.paths import FORMATS, split_path
+from ecc_rf.volumes.unfinished import UnfinishedOutput
+
+
+class Volume(Protocol):
+    """An image of 2 to 5 dimensions that is read block by block, from several threads at once if need be."""
+
+    @property
+    def name(self) -> str:
+        """File and dataset as the user knows them, such as ``brain.h5/data``: for messages."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Integer, float or bool, in the machine's byte order."""
+        ...
+
+    @property
+    def axes(self) -> str:
+        """One letter of ``tzyxc`` per axis, in order."""
+        ...
+
+    @property
+    def voxel_size(self) -> VoxelSize | None:
+        """(z, y, x) in µm, None when unknown; an axis that the image does not have counts 1 µm."""
+        ...
+
+    @property
+    def drange(self) -> tuple[float, float] | None:
+        """The range of the data as ilastik writes it, such as (0, 255) for a probability in uint8."""
+        ...
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """The pieces in which it is stored; None if any block is read equally well.
+
+        Whoever writes from several threads must give each its own chunks.
+        """
+        ...
+
+    def __getitem__(self, index: Index) -> NDArray[Any]:
+        """A new array, in C order.
+
+        Parameters
+        ----------
+        index : slice or tuple of slices
+            Steps of 1; axes that are not mentioned are read whole.
+
+        Raises
+        ------
+        FormatError
+            If the file turns out to be damaged.
+        """
+        ...
+
+    def read(self) -> NDArray[Any]:
+        """All of it."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class WritableVolume(Volume, Protocol):
+    """A volume that is being written. It gets its final name when it is closed."""
+
+    def __setitem__(self, index: Index, array: NDArray[Any]) -> None:
+        """Write a block.
+
+        Parameters
+        ----------
+        index : slice or tuple of slices
+            As for reading.
+        array : ndarray
+            Exactly of the region's shape, of a dtype that the volume's holds without loss.
+
+        Raises
+        ------
+        ShapeError
+            If the array does not fit the region.
+        OutputError
+            If it cannot be written, such as on a full disk.
+        """
+        ...
+
+    def discard(self) -> None:
+        """Close it and remove what was written; what an exception inside a with-block does."""
+        ...
+
+
+def open_volume(path: str | Path, *, axes: str | None = None, voxel_size: Sequence[float] | None = None) -> Volume:
+    """Open an image; its voxels are read when they are asked for.
+
+    Parameters
+    ----------
+    path : str or Path
+        The extension decides on the format, whatever its case. Inside HDF5, NPZ and Zarr a dataset is named by going
+        on with the path, ``brain.h5/raw/data``; without, the only image of 2 to 5 dimensions in the file is meant.
+    axes : str, optional
+        Letters of ``tzyxc`` to read the axes by, instead of what the file says or ilastik's rule for its shape.
+    voxel_size : (z, y, x), optional
+        In µm, instead of what the file says.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file or dataset.
+    FormatError
+        If the format is unknown, the file is damaged, leads out of itself, or holds several images.
+    AxesError
+        If the axes do not fit the image.
+    """
+    parts = split_path(path)
+    if axes is not None:
+        check_axes(axes, len(axes), str(path))
+    if not parts.file.exists():
+        raise MissingFileError("there is no such file", str(path), "check the path, or give the file's new place")
+    source = Source(str(path), parts.file, parts.inner, axes, _checked_size(voxel_size, str(path)))
+    volume: Volume = import_module(f"ecc_rf.volumes.{parts.format.module}").open_source(source)
+    return volume
+
+
+def create_volume(
+    path: str | Path,
+    shape: Sequence[int],
+    dtype: DTypeLike,
+    axes: str,
+    *,
+    chunks: Sequence[int] | None = None,
+    voxel_size: Sequence[float] | None = None,
+    drange: tuple[float, float] | None = None,
+    attributes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    dataset: str = "data",
+) -> WritableVolume:
+    """Create a volume to be written block by block; use it in a with-block.
+
+    It is written beside its final name, as ``NAME.unfinished``. It gets its name when the with-block is left, and is
+    removed if an exception leaves it. Blocks that are never written are 0.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``out.h5/name``, ``out.ome.zarr``, ``out.tif`` or ``out.npy``. An HDF5 file is replaced as a whole, never
+        added to. Missing folders are made. What each format stores is said in its module: only HDF5 and OME-Zarr
+        keep everything, TIFF keeps the voxel size, NPY the voxels alone.
+    shape, axes, chunks
+        In the same order.
+    voxel_size : (z, y, x), optional
+        In µm.
+    drange : (low, high), optional
+        The range of the data, as ilastik writes it.
+    attributes : mapping, optional
+        More to be stored, JSON-able.
+    overwrite : bool
+        Replace an output of that name, once the new one is complete.
+    dataset : str
+        Name inside the HDF5 file if the path does not say it.
+
+    Raises
+    ------
+    FormatError
+        If the format cannot be written, or cannot hold such voxels.
+    AxesError, ShapeError, SettingError
+        If axes, chunks or attributes do not fit.
+    OutputExistsError
+        If there is an output of that name and `overwrite` is False.
+    OutputError
+        If it cannot be written.
+    """
+    name = str(path)
+    parts = split_path(path)
+    if parts.suffix not in parts.format.new_suffixes:
+        new = ", ".join(f"{known.name} ({' '.join(known.new_suffixes)})" for known in FORMATS if known.new_suffixes)
+        raise FormatError(f"{parts.suffix} files are not written", name, f"choose one of {new}")
+    check_axes(axes, len(shape), name)
+    check_voxels(name, shape, np.dtype(dtype))
+    if chunks is not None and (len(chunks) != len(shape) or min(chunks) < 1):
+        raise ShapeError(f"chunks {tuple(chunks)} do not fit the shape {tuple(shape)}", name)
+    try:
+        json.dumps(attributes and dict(attributes), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"attributes that are no JSON: {error}", name) from error
+    size = _checked_size(voxel_size, name)
+    output = UnfinishedOutput(parts.file, name, overwrite)
+    target = Target(
+        output=output,
+        inner=parts.inner or (dataset if parts.format.module == "hdf5" else ""),
+        shape=tuple(int(extent) for extent in shape),
+        dtype=np.dtype(dtype).newbyteorder("="),
+        axes=axes,
+        chunks=None if chunks is None else tuple(min(chunk, extent) for chunk, extent in zip(chunks, shape)),
+        voxel_size=size,
+        drange=drange,
+        attributes=dict(attributes or {}),
+    )
+    try:
+        with write_errors(name):
+            volume: WritableVolume = import_module(f"ecc_rf.volumes.{parts.format.module}").create_target(target)
+    except BaseException:
+        output.discard()
+        raise
+    return volume
+
+
+def _checked_size(voxel_size: Sequence[float] | None, name: str) -> VoxelSize | None:
+    if voxel_size is None:
+        return None
+    if len(voxel_size) != 3 or not all(math.isfinite(size) and size > 0 for size in voxel_size):
+        raise SettingError(
+            f"voxel size {tuple(voxel_size)}: three positive numbers are needed", name, "give z, y, x in µm"
+        )
+    z, y, x = (float(size) for size in voxel_size)
+    return z, y, x
