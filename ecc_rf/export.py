@@ -73,6 +73,11 @@ class Export:
         return np.dtype("uint8" if self.kind == "segmentation" else self.dtype)
 
     @property
+    def dataset(self) -> str:
+        """Name of the dataset in formats that hold several, where the user names none."""
+        return {"probabilities": "probability"}.get(self.kind, self.kind)
+
+    @property
     def drange(self) -> tuple[float, float] | None:
         """Range of the stored values, as ilastik writes it; None where there is none."""
         if self.kind == "uncertainty":

@@ -1,0 +1,412 @@
+"""PixelClassifier: a feature selection and a forest, applied to arrays and volumes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecc_rf._version import __version__
+from ecc_rf.blocks import Progress, parse_memory, resolve_workers
+from ecc_rf.errors import NoLaneError, SettingError, ShapeError
+from ecc_rf.export import Export, resolve_labels
+from ecc_rf.features import FeaturePlan, FeatureSelection
+from ecc_rf.forest import RandomForest
+from ecc_rf.ilp import IlastikProject
+from ecc_rf.prediction import CANONICAL, Prediction, Readable, checked_mask, chunk_shape
+from ecc_rf.volumes import AxisView, Volume, create_volume, default_axes, open_volume, transpose_to
+from ecc_rf.volumes.axes import check_axes
+
+VoxelSize = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class PredictionRecord:
+    """What a blockwise prediction did; everything but the times is the same for the same input.
+
+    Attributes
+    ----------
+    output : str
+        The result.
+    shape, axes, dtype : tuple of int, str, str
+        Of the result.
+    block_shape, halo : tuple of int
+        ``z y x``, voxels.
+    workers, blocks, voxels : int
+        Threads, number of blocks, voxels computed.
+    memory : int
+        The budget in bytes.
+    seconds : float
+        Wall time.
+    """
+
+    output: str
+    shape: tuple[int, ...]
+    axes: str
+    dtype: str
+    block_shape: tuple[int, ...]
+    halo: tuple[int, ...]
+    workers: int
+    blocks: int
+    voxels: int
+    memory: int
+    seconds: float
+
+    @property
+    def voxels_per_second(self) -> float:
+        """Mean rate."""
+        return self.voxels / max(self.seconds, 1e-9)
+
+
+class PixelClassifier:
+    """A feature selection and a random forest.
+
+    Parameters
+    ----------
+    features : FeatureSelection
+        Which filters at which scales.
+    forest : RandomForest
+        Its columns are the features' channels.
+    label_names : sequence of str
+        One per probability channel; label 1 first.
+    name : str, optional
+        Where it comes from, for messages.
+
+    Raises
+    ------
+    ShapeError
+        If the number of label names is not the forest's number of labels.
+    """
+
+    def __init__(
+        self,
+        features: FeatureSelection,
+        forest: RandomForest,
+        label_names: Sequence[str],
+        *,
+        name: str = "classifier",
+    ) -> None:
+        if len(label_names) != forest.n_labels:
+            raise ShapeError(
+                f"There are {len(label_names)} label names for {forest.n_labels} labels of the forest.",
+                where=name,
+            )
+        self.selection = features
+        self.forest = forest
+        self.label_names = tuple(label_names)
+        self.name = name
+
+    @classmethod
+    def from_project(cls, project: IlastikProject | str | Path) -> PixelClassifier:
+        """The classifier that a project stores.
+
+        Parameters
+        ----------
+        project : IlastikProject or path
+            An opened project, or the path of one.
+
+        Raises
+        ------
+        NoForestError
+            If no usable forest is stored.
+        NoLaneError
+            If the project has no image at all: it was never trained, whatever else it holds.
+        """
+        if not isinstance(project, IlastikProject):
+            project = IlastikProject.open(project)
+        forest = project.forest()
+        if not project.lanes:
+            raise NoLaneError(
+                "The project has no image.",
+                where=str(project.path),
+                do="Add an image and labels in ilastik, train and save, then try again.",
+            )
+        return cls(project.features, forest, project.label_names, name=str(project.path))
+
+    def plan(self, shape_tczyx: tuple[int, ...], image: str = "the image") -> FeaturePlan:
+        """The features for an image of these extents, checked against the forest.
+
+        Raises
+        ------
+        ImageTooSmallError
+            If a filter does not fit the image.
+        ShapeError
+            If the image's channels do not give the number of features that the forest was trained on.
+        """
+        _, channels, *zyx = shape_tczyx
+        plan = self.selection.plan((zyx[0], zyx[1], zyx[2]), channels)
+        wanted = self.forest.n_features
+        if plan.n_features != wanted:
+            per_channel, rest = divmod(plan.n_features, channels)
+            trained = wanted / per_channel if rest == 0 and wanted % per_channel == 0 else None
+            hint = f" It was trained on images of {int(trained)} channel(s)." if trained else ""
+            raise ShapeError(
+                f"{channels} channel(s) of extents z, y, x = {tuple(zyx)} give {plan.n_features} features;"
+                f" the forest expects {wanted}.{hint}",
+                where=f"{image}, with {self.name}",
+                do="Give an image with the channels and dimensions of the training image; check its axes (--axes).",
+            )
+        return plan
+
+    def feature_names(self, n_channels: int = 1, *, flat: bool = False) -> tuple[str, ...]:
+        """Names of the feature channels as ilastik writes them.
+
+        Parameters
+        ----------
+        n_channels : int
+            Channels of the image.
+        flat : bool
+            Whether the image has a z extent of 1.
+        """
+        extent = 10**6  # large enough for every filter: names do not depend on it
+        return self.selection.plan((1 if flat else extent, extent, extent), n_channels).names
+
+    def predict(
+        self,
+        array: np.ndarray,
+        axes: str | None = None,
+        *,
+        workers: int | None = None,
+        memory: str | int | None = None,
+    ) -> np.ndarray:
+        """Probabilities of an array.
+
+        Parameters
+        ----------
+        array : ndarray
+            Any real type; it is not scaled.
+        axes : str, optional
+            Letters of ``tzyxc``, one per axis; default: by the number of dimensions as ilastik does (``yx``,
+            ``zyx``, or ``yxc`` if the last of three extents is at most 4, ``zyxc``, ``tzyxc``).
+        workers, memory
+            As in `predict_volume`.
+
+        Returns
+        -------
+        ndarray, float32
+            Axes of the input without ``c``, then one channel per label.
+
+        Raises
+        ------
+        AxesError, ShapeError, ImageTooSmallError, ImageValueError
+            If the array cannot be classified.
+        """
+        return self._in_memory(array, axes, Export(), workers, memory)
+
+    def features(
+        self,
+        array: np.ndarray,
+        axes: str | None = None,
+        *,
+        workers: int | None = None,
+        memory: str | int | None = None,
+    ) -> np.ndarray:
+        """Features of an array: float32, axes of the input without ``c``, then the feature channel.
+
+        Parameters and errors are those of `predict`.
+        """
+        return self._in_memory(array, axes, Export(kind="features"), workers, memory)
+
+    def predict_volume(
+        self,
+        image: str | Path | Volume,
+        output: str | Path,
+        *,
+        labels: str | Sequence[int | str] | None = None,
+        export: str = "probabilities",
+        dtype: str = "float32",
+        rounding: str = "nearest",
+        roi: Mapping[str, tuple[int | None, int | None]] | None = None,
+        mask: str | Path | Volume | None = None,
+        axes: str | None = None,
+        voxel_size: VoxelSize | None = None,
+        workers: int | None = None,
+        memory: str | int | None = None,
+        block_shape: tuple[int, int, int] | None = None,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> PredictionRecord:
+        """Predict a volume of any size into a file, block by block.
+
+        Parameters
+        ----------
+        image : path or Volume
+            What `open_volume` reads.
+        output : path
+            ``.h5`` (dataset ``probability``, or as named: ``out.h5/name``), ``.ome.zarr``, ``.npy``, ``.tif``. Axes are
+            the image's, ``c`` appended if it has none. It appears under its name when it is complete.
+        labels : sequence of int or str, optional
+            Labels whose probabilities are stored, by number from 1 or by name; default all.
+        export, dtype, rounding : str
+            See `Export`.
+        roi : mapping, optional
+            Half-open bounds per axis of ``tzyx``, for example ``{"z": (10, 50)}``; None as a bound means the end.
+            Inside, the result is the same as without it.
+        mask : path or Volume, optional
+            Voxels that are 0 in it are not predicted: probability 0 of every label (ilastik's prediction mask).
+        axes, voxel_size : optional
+            Override what the image's file says; voxel size ``(z, y, x)`` in µm.
+        workers : int, optional
+            Threads; default one per core.
+        memory : str or int, optional
+            Budget such as ``"8GB"``; default 2 GiB.
+        block_shape : tuple of int, optional
+            Extents ``z y x`` of a block; default: from the budget. The values do not depend on it.
+        overwrite : bool
+            Replace an output that is there already, once the new one is complete.
+        progress : Progress, optional
+            Told of every finished block.
+
+        Returns
+        -------
+        PredictionRecord
+
+        Raises
+        ------
+        EccError
+            The message says what is wrong, where, and what to do.
+        """
+        started = time.perf_counter()
+        settings = Export(export, resolve_labels(labels, self.label_names), dtype, rounding)
+        workers, budget = resolve_workers(workers), parse_memory(memory)
+        with ExitStack() as stack:
+            volume = stack.enter_context(opened(image, axes=axes, voxel_size=voxel_size))
+            source = AxisView(volume, CANONICAL)
+            job = self._prediction(source, settings, volume.name)
+            if mask is not None:
+                masking = stack.enter_context(opened(mask))
+                job = replace(job, mask=checked_mask(AxisView(masking, CANONICAL), source, masking.name))
+            region = parse_region(roi, source.shape, volume.name)
+            extents = tuple(s.stop - s.start for s in region)
+            if block_shape is None:
+                block_shape = job.choose_block(extents[1:], volume.dtype.itemsize, budget, workers)
+            grid = job.grid(block_shape, region)
+            chunks = (1, 1, *chunk_shape(extents[1:], block_shape))
+            out_axes = volume.axes if "c" in volume.axes else volume.axes + "c"
+            out_shape = reorder((extents[0], job.channels, *extents[1:]), out_axes)
+            result = stack.enter_context(
+                create_volume(
+                    output,
+                    out_shape,
+                    settings.stored_dtype,
+                    out_axes,
+                    chunks=reorder(chunks, out_axes),
+                    voxel_size=volume.voxel_size,
+                    drange=settings.drange,
+                    attributes=self._attributes(settings),
+                    overwrite=overwrite,
+                    dataset=settings.dataset,
+                )
+            )
+            job.run(AxisView(result, CANONICAL), grid, workers=workers, progress=progress)
+        return PredictionRecord(
+            output=str(output),
+            shape=out_shape,
+            axes=out_axes,
+            dtype=str(settings.stored_dtype),
+            block_shape=block_shape,
+            halo=job.plan.halo,
+            workers=workers,
+            blocks=len(grid),
+            voxels=grid.voxels,
+            memory=budget,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _prediction(self, source: Readable, settings: Export, name: str) -> Prediction:
+        forest = None if settings.kind == "features" else self.forest
+        return Prediction(source, self.plan(source.shape, name), forest, settings, name=name)
+
+    def _in_memory(
+        self,
+        array: np.ndarray,
+        axes: str | None,
+        settings: Export,
+        workers: int | None,
+        memory: str | int | None,
+    ) -> np.ndarray:
+        array = np.asarray(array)
+        axes = check_axes(axes, array.ndim) if axes else default_axes(array.shape)
+        source = transpose_to(array, axes, CANONICAL)
+        job = self._prediction(source, settings, "the array")
+        workers = resolve_workers(workers)
+        budget = parse_memory(memory)
+        t, _, *zyx = source.shape
+        grid = job.grid(job.choose_block(tuple(zyx), array.dtype.itemsize, budget, workers))
+        result_axes = axes.replace("c", "") + "c"
+        result = np.empty(reorder((t, job.channels, *zyx), result_axes), settings.stored_dtype)
+        job.run(transpose_to(result, result_axes, CANONICAL), grid, workers=workers)
+        return result
+
+    def _attributes(self, settings: Export) -> dict[str, Any]:
+        """What is kept with a result, so that it can be understood without the run that made it."""
+        record: dict[str, Any] = {
+            "version": __version__,
+            "export": settings.kind,
+            "project": Path(self.name).name,
+        }
+        if settings.kind == "probabilities":
+            record["labels"] = list(settings.labels)
+            record["label_names"] = [self.label_names[label - 1] for label in settings.labels]
+            if settings.dtype != "float32":
+                record["rounding"] = settings.rounding
+        elif settings.kind == "segmentation":
+            record["label_names"] = list(self.label_names)
+        return {"ecc_rf": record}
+
+
+@contextmanager
+def opened(volume: str | Path | Volume, **overrides: Any) -> Iterator[Volume]:
+    """A volume that is closed at the end if it was opened here."""
+    if isinstance(volume, (str, Path)):
+        with open_volume(volume, **overrides) as own:
+            yield own
+    else:
+        yield volume
+
+
+def reorder(extents: Sequence[int], axes: str) -> tuple[int, ...]:
+    """Extents given as ``t c z y x`` in the order of `axes`.
+
+    >>> reorder((5, 2, 30, 20, 10), "yxc")
+    (20, 10, 2)
+    """
+    named = dict(zip(CANONICAL, extents))
+    return tuple(named[a] for a in axes)
+
+
+def parse_region(
+    roi: Mapping[str, tuple[int | None, int | None]] | None, shape_tczyx: tuple[int, ...], name: str
+) -> tuple[slice, ...]:
+    """Slices over ``t z y x`` for bounds per axis.
+
+    >>> parse_region({"z": (10, None)}, (1, 1, 50, 20, 20), "image")
+    (slice(0, 1, None), slice(10, 50, None), slice(0, 20, None), slice(0, 20, None))
+
+    Raises
+    ------
+    SettingError
+        If an axis is none of these, or bounds are empty or beyond the image.
+    """
+    roi = dict(roi or {})
+    region = []
+    for axis, n in zip("tzyx", (shape_tczyx[0], *shape_tczyx[2:])):
+        low, high = roi.pop(axis, (None, None))
+        start, stop = 0 if low is None else low, n if high is None else high
+        if not 0 <= start < stop <= n:
+            raise SettingError(
+                f"The region {axis}={start}:{stop} is empty or not inside 0:{n}.",
+                where=f"roi, {name}",
+                do="Give half-open bounds within the image.",
+            )
+        region.append(slice(start, stop))
+    if roi:
+        raise SettingError(
+            f"A region cannot be given along {', '.join(roi)}.", where="roi", do="Use the axes t, z, y and x."
+        )
+    return tuple(region)

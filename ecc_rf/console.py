@@ -1,0 +1,166 @@
+"""What the command line shows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ecc_rf.blocks import Progress, SilentProgress, TerminalProgress, show_memory
+from ecc_rf.blocks.progress import voxel_rate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ecc_rf.classifier import PredictionRecord
+    from ecc_rf.pipeline import RunResult
+
+MOST_LANES = 8  # with a column of their own in the table of labels: more do not fit a terminal
+
+
+def progress(arguments: argparse.Namespace) -> Progress:
+    """A bar on a terminal, unless the user wants none."""
+    return SilentProgress() if arguments.quiet else TerminalProgress()
+
+
+def print_json(record: Mapping[str, Any]) -> None:
+    """For scripts."""
+    print(json.dumps(record, indent=2, ensure_ascii=False))
+
+
+def print_notes(notes: Iterable[str]) -> None:
+    """What the user should know, on standard error."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def print_run(result: RunResult) -> None:
+    """One image's results in a few lines."""
+    record = result.record
+    print_notes(record["notes"])
+    prediction = record["prediction"]
+    rate = voxel_rate(prediction["voxels"], prediction["seconds"])
+    seconds = record["seconds"]
+    print(f"{record['image']['path']}: {record['cells']} cells")
+    print(
+        f"  classified {prediction['voxels']:,} voxels in {seconds['classify']:.1f} s ({rate};"
+        f" blocks of {_times(prediction['block_shape'])} with halo {_times(prediction['halo'])},"
+        f" {prediction['workers']} workers, memory budget {show_memory(prediction['memory'])}),"
+        f" found cells in {seconds['cells']:.1f} s, {seconds['total']:.1f} s in all"
+    )
+    print(f"  results in {result.directory}{_separator(result.directory)}")
+
+
+def print_prediction(record: PredictionRecord) -> None:
+    """One prediction in two lines."""
+    print(
+        f"{record.output}: {record.axes} {_times(record.shape)}, {record.dtype}, {record.blocks} blocks of"
+        f" {_times(record.block_shape)} with halo {_times(record.halo)}"
+    )
+    print(
+        f"  {record.voxels:,} voxels in {record.seconds:.1f} s ({voxel_rate(record.voxels, record.seconds)},"
+        f" {record.workers} workers, memory budget {show_memory(record.memory)})"
+    )
+
+
+def print_cells(cells: pd.DataFrame, path: str | Path) -> None:
+    """One table of cells in a line."""
+    print(f"{path}: {len(cells)} cells")
+
+
+def print_info(info: Mapping[str, Any]) -> None:
+    """Everything `ecc-rf info` knows of a project."""
+    # Tables are fitted to a terminal, but not to the 80 columns that a pipe is taken for.
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+    console.print(f"[bold]{escape(info['path'])}[/]")
+    console.print(f"{escape(info['workflow'])}, written by ilastik {escape(str(info['ilastik_version']))}\n")
+    _print_lanes(console, info["lanes"])
+    _print_features(console, info["features"])
+    _print_labels(console, info)
+    _print_forest(console, info["forest"])
+    for note in info["notes"]:
+        console.print(f"[yellow]note:[/] {escape(note)}")
+
+
+def _print_lanes(console: Console, lanes: list[Mapping[str, Any]]) -> None:
+    console.print(f"[bold]Lanes[/] ({len(lanes)})" if lanes else "[bold]Lanes[/]: none")
+    for lane in lanes:
+        console.print(
+            f"  {lane['index']}  {escape(lane['nickname'])}  ({lane['kind']}, {lane['axes'] or 'axes unknown'}"
+            f" {_times(lane['shape'] or ())})"
+        )
+        if lane["path"]:
+            console.print(f"     found: {escape(lane['path'])}")
+        else:
+            console.print(f"     [yellow]not found:[/] {escape(lane['stored_path'] or 'no path is stored')}")
+            for tried in lane["tried"]:
+                console.print(f"       tried {escape(tried)}")
+        for note in lane["notes"]:
+            console.print(f"     [yellow]note:[/] {escape(note)}")
+    console.print()
+
+
+def _print_features(console: Console, features: Mapping[str, Any]) -> None:
+    if "problem" in features:
+        console.print(f"[bold]Features[/]: {escape(features['problem'])}\n")
+        return
+    scales = features["scales"]
+    table = _table("Features", "")
+    for scale, flat in zip(scales, features["compute_in_2d"] or [False] * len(scales)):
+        table.add_column(f"σ {scale:g}{' 2D' if flat else ''}", justify="center")
+    for name, row in zip(features["filters"], features["matrix"]):
+        table.add_row(name, *("×" if chosen else "·" for chosen in row))
+    console.print(table)
+    console.print()
+
+
+def _print_labels(console: Console, info: Mapping[str, Any]) -> None:
+    lanes = info["lanes"]
+    table = _table("Labels", "", "name")
+    for lane in lanes if len(lanes) <= MOST_LANES else ():
+        table.add_column(f"lane {lane['index']}", justify="right")
+    table.add_column("voxels", justify="right")
+    for label in info["labels"]:
+        counts = [(lane["labels"] or {}).get(str(label["value"]), 0) for lane in lanes]
+        row = [f"{n:,}" for n in counts] if len(lanes) <= MOST_LANES else []
+        table.add_row(str(label["value"]), escape(label["name"]), *row, f"{label['voxels']:,}")
+    console.print(table)
+    console.print()
+
+
+def _print_forest(console: Console, forest: Mapping[str, Any]) -> None:
+    if "problem" in forest:
+        console.print(f"[bold]Classifier[/]: {escape(forest['problem'])}")
+        return
+    console.print(
+        f"[bold]Classifier[/]: {forest['trees']} trees in {forest['forests']} forest(s), {forest['features']} features,"
+        f" labels {', '.join(map(str, forest['classes']))}, trained on {forest['rows']:,} voxels"
+    )
+    for reason in forest["stale_reasons"]:
+        console.print(f"  [yellow]stale:[/] {escape(reason)}")
+
+
+def _table(title: str, *headings: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1))
+    for heading in headings:
+        table.add_column(heading)
+    return table
+
+
+def _times(extents: Iterable[int]) -> str:
+    """
+    >>> _times((64, 128, 128))
+    '64×128×128'
+    """
+    return "×".join(map(str, extents))
+
+
+def _separator(path: Path) -> str:
+    return "" if str(path).endswith("/") else "/"

@@ -1,0 +1,330 @@
+"""The main job: a project and an image in, a folder with probability, cells, report and record out."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecc_rf.blocks import Progress
+from ecc_rf.cells import CellFinder, write_cells
+from ecc_rf.classifier import PixelClassifier
+from ecc_rf.errors import OutputError, OutputExistsError, SettingError
+from ecc_rf.ilp import IlastikProject
+from ecc_rf.prediction import CANONICAL
+from ecc_rf.record import file_hash, image_name, image_record, versions, write_json
+from ecc_rf.volumes import AxisView, open_volume
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = {"ome.zarr": "probability.ome.zarr", "h5": "probability.h5"}
+UNKNOWN_VOXEL_SIZE = (
+    "The voxel size is unknown: positions are in voxels, not in µm, and volumes in voxels, not in µm³."
+    " Give --voxel-size Z,Y,X."
+)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Settings of the main job beside those of `CellFinder`.
+
+    Parameters
+    ----------
+    axes : str, optional
+        Override the image's axes.
+    voxel_size : tuple of float, optional
+        ``(z, y, x)`` in µm; default: what the image says.
+    format : {'ome.zarr', 'h5'}
+        Of the probability volume.
+    workers : int, optional
+        Threads; default one per core.
+    memory : str or int, optional
+        Budget such as ``"8GB"``; default 2 GiB.
+    block_shape : tuple of int, optional
+        Extents ``z y x`` of a block.
+    report : bool
+        Whether ``report.html`` is written.
+    overwrite : bool
+        Replace results that are there already.
+    """
+
+    axes: str | None = None
+    voxel_size: tuple[float, float, float] | None = None
+    format: str = "ome.zarr"
+    workers: int | None = None
+    memory: str | int | None = None
+    block_shape: tuple[int, int, int] | None = None
+    report: bool = True
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise SettingError(
+                f"{self.format!r} is no format of the probability volume.",
+                where="format",
+                do=f"Choose {' or '.join(FORMATS)}.",
+            )
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one image gave.
+
+    Attributes
+    ----------
+    directory : Path
+        Where the results are.
+    cells : DataFrame
+        The table of cells, as in ``cells.csv``.
+    record : dict
+        As in ``run.json``.
+    """
+
+    directory: Path
+    cells: pd.DataFrame = field(repr=False)
+    record: dict[str, Any] = field(repr=False)
+
+
+def run(
+    project: str | Path | IlastikProject,
+    images: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    finder: CellFinder | None = None,
+    settings: RunSettings | None = None,
+    progress: Progress | None = None,
+) -> list[RunResult]:
+    """Classify images, find their cells and write a report.
+
+    Parameters
+    ----------
+    project : path or IlastikProject
+        A project with a stored forest. Label 1 is the cell.
+    images : path or sequence of paths
+        What `open_volume` reads. One image: the results lie in `output`; several: in one folder each, named after
+        the image.
+    output : path
+        Folder; it is made if it is not there.
+    finder : CellFinder, optional
+        Settings of the cell detection; default ``CellFinder()``.
+    settings : RunSettings, optional
+        Everything else.
+    progress : Progress, optional
+        Told of every finished block.
+
+    Returns
+    -------
+    list of RunResult
+        In the order of the images.
+
+    Raises
+    ------
+    EccError
+        Bad input is found before the first block is computed.
+    """
+    settings = settings or RunSettings()
+    finder = finder or CellFinder()
+    paths = [images] if isinstance(images, (str, Path)) else list(images)
+    if not paths:
+        raise SettingError("No image is given.", do="Name at least one image.")
+    if not isinstance(project, IlastikProject):
+        project = IlastikProject.open(project)
+    classifier = PixelClassifier.from_project(project)
+    folders = result_folders(paths, Path(output))
+    for path, folder in zip(paths, folders):
+        with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as volume:
+            classifier.plan(AxisView(volume, CANONICAL).shape, volume.name)
+        prepare_folder(folder, overwrite=settings.overwrite)
+    return [
+        _run_one(project, classifier, path, folder, finder, settings, progress) for path, folder in zip(paths, folders)
+    ]
+
+
+def _run_one(
+    project: IlastikProject,
+    classifier: PixelClassifier,
+    path: str | Path,
+    folder: Path,
+    finder: CellFinder,
+    settings: RunSettings,
+    progress: Progress | None,
+) -> RunResult:
+    started = datetime.now(UTC)
+    clock = time.perf_counter()
+    notes = list(project.notes)
+    probability = folder / FORMATS[settings.format]
+    with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as image:
+        voxel_size = image.voxel_size
+        if voxel_size is None:
+            voxel_size = (1.0, 1.0, 1.0)
+            notes.append(UNKNOWN_VOXEL_SIZE)
+        prediction = classifier.predict_volume(
+            image,
+            probability,
+            labels=[1],
+            dtype="uint8",
+            workers=settings.workers,
+            memory=settings.memory,
+            block_shape=settings.block_shape,
+            overwrite=settings.overwrite,
+            progress=progress,
+        )
+        finding = time.perf_counter()
+        with _noted(notes):
+            cells = finder.find(
+                probability,
+                raw=image,
+                voxel_size=voxel_size,
+                workers=settings.workers,
+                memory=settings.memory,
+                progress=progress,
+            )
+        seconds = {"classify": prediction.seconds, "cells": time.perf_counter() - finding}
+        write_cells(cells, folder / "cells.csv", overwrite=settings.overwrite)
+        record: dict[str, Any] = {
+            "started": started.isoformat(timespec="seconds"),
+            "project": {
+                "path": str(project.path),
+                "sha256": file_hash(project.path),
+                "ilastik": project.ilastik_version,
+                "label_names": list(classifier.label_names),
+                "trees": sum(classifier.forest.trees_per_forest),
+            },
+            "image": image_record(image),
+            "voxel_size_um_zyx": list(voxel_size),
+            "settings": {"cells": asdict(finder), "run": asdict(settings)},
+            "prediction": asdict(prediction),
+            "cells": len(cells),
+            "seconds": seconds,
+            "notes": notes,
+            "versions": versions(),
+        }
+        if settings.report:
+            from ecc_rf.report import write_report  # late: it draws figures
+
+            write_report(folder / "report.html", record, cells, raw=image, probability=probability)
+    record["seconds"]["total"] = time.perf_counter() - clock
+    write_json(folder / "run.json", record)
+    return RunResult(folder, cells, record)
+
+
+def find_cells(
+    probability: str | Path,
+    output: str | Path,
+    *,
+    raw: str | Path | None = None,
+    finder: CellFinder | None = None,
+    axes: str | None = None,
+    voxel_size: tuple[float, float, float] | None = None,
+    workers: int | None = None,
+    memory: str | int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> tuple[pd.DataFrame, list[str]]:
+    """Find the cells of a stored probability volume and write their table.
+
+    Parameters
+    ----------
+    probability, raw : path
+        What `open_volume` reads. Without `raw` the intensities are empty.
+    output : path
+        ``.csv``.
+    finder, voxel_size, workers, memory, overwrite, progress
+        As in `run`. `axes` are those of the probability volume.
+
+    Returns
+    -------
+    cells : DataFrame
+    notes : list of str
+        What the user should know.
+
+    Raises
+    ------
+    EccError
+    """
+    finder = finder or CellFinder()
+    output = Path(output)
+    if output.exists() and not overwrite:
+        raise OutputExistsError(
+            "The table is there already.", where=str(output), do="Give another name, or --overwrite to replace it."
+        )
+    notes: list[str] = []
+    with ExitStack() as stack:
+        volume = stack.enter_context(open_volume(probability, axes=axes, voxel_size=voxel_size))
+        image = stack.enter_context(open_volume(raw)) if raw is not None else None
+        size = volume.voxel_size or (image.voxel_size if image else None)
+        if size is None:
+            size = (1.0, 1.0, 1.0)
+            notes.append(UNKNOWN_VOXEL_SIZE)
+        if image is None:
+            notes.append("Without --raw the intensities deltaI, BG and deltaI_total are empty.")
+        with _noted(notes):
+            cells = finder.find(volume, raw=image, voxel_size=size, workers=workers, memory=memory, progress=progress)
+    write_cells(cells, output, overwrite=overwrite)
+    return cells, notes
+
+
+@contextmanager
+def _noted(notes: list[str]) -> Iterator[None]:
+    """Warnings become notes, so that they are kept in the record and shown once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    notes += [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+
+
+def result_folders(images: Sequence[str | Path], output: Path) -> list[Path]:
+    """Where the results of each image belong: the output folder itself, or a folder in it per image.
+
+    >>> [str(p) for p in result_folders(["a/brain.h5/data", "b/brain.h5", "c.tif"], Path("out"))]
+    ['out/brain', 'out/brain_2', 'out/c']
+    """
+    if len(images) == 1:
+        return [output]
+    taken: set[str] = set()
+    folders = []
+    for image in images:
+        base = name = image_name(image)
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{base}_{number}"
+        taken.add(name)
+        folders.append(output / name)
+    return folders
+
+
+def prepare_folder(folder: Path, *, overwrite: bool) -> None:
+    """Make the folder of the results, and find out now what would otherwise be found out after hours.
+
+    Raises
+    ------
+    OutputExistsError
+        If results are there and may not be replaced.
+    OutputError
+        If the folder cannot be made or written to.
+    """
+    there = [name for name in (*FORMATS.values(), "cells.csv", "report.html", "run.json") if (folder / name).exists()]
+    if there and not overwrite:
+        raise OutputExistsError(
+            f"The folder holds results already: {', '.join(there)}.",
+            where=str(folder),
+            do="Give another folder, or --overwrite to replace them.",
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"The output folder cannot be written to: {error.strerror}.",
+            where=str(folder),
+            do="Give a folder in which you may write.",
+        ) from error

@@ -1,0 +1,224 @@
+"""The block engine's work on one block: voxels in, whatever is exported out.
+
+Inside, everything has the axes ``t c z y x``. A block is cut once more into tiles, so that the features of a tile,
+which are many times larger than the image, never exist for a whole block::
+
+    block (core + halo), raw          tile of the core          stored
+    +---------------------+
+    |  +---+---+---+---+  |           features (F, z, y, x)     (z, y, x, channel)
+    |  |   |   | T |   |  |   --->    float32              ---> in the block's place
+    |  +---+---+---+---+  |           forest
+    |  |   |   |   |   |  |
+    +---------------------+
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ecc_rf.blocks import Block, BlockCost, Grid, Progress, choose_block, count_not_finite, run_blocks
+from ecc_rf.errors import ImageValueError, ShapeError
+from ecc_rf.export import Export
+from ecc_rf.features import FeaturePlan, compute_features
+from ecc_rf.forest import RandomForest
+
+CANONICAL = "tczyx"
+TILE_BYTES = 48 * 2**20  # features of one tile: small beside a block, large beside the halo of a tile
+
+
+class Readable(Protocol):
+    """A five-dimensional volume ``tczyx``, or an array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, index: Any, /) -> np.ndarray: ...
+
+
+class Writable(Protocol):
+    """What takes five-dimensional pieces ``tczyx``, or an array."""
+
+    def __setitem__(self, index: Any, value: np.ndarray, /) -> None: ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One prediction: everything that is needed to compute any block of it.
+
+    Attributes
+    ----------
+    source : Readable
+        The image.
+    plan : FeaturePlan
+        The features for the image's extents and channels.
+    forest : RandomForest or None
+        None where features are exported.
+    export : Export
+        What is stored.
+    mask : Readable, optional
+        Voxels to predict are those that are not 0 in any channel.
+    name : str
+        The image, as the user knows it.
+    """
+
+    source: Readable
+    plan: FeaturePlan
+    forest: RandomForest | None
+    export: Export
+    mask: Readable | None = None
+    name: str = "the image"
+
+    def grid(self, block_shape: tuple[int, int, int], region: tuple[slice, ...] | None = None) -> Grid:
+        """The blocks over ``t z y x``; each holds one time step."""
+        t, _, *zyx = self.source.shape
+        return Grid((t, *zyx), (1, *block_shape), (0, *self.plan.halo), region or ())
+
+    def run(self, sink: Writable, grid: Grid, *, workers: int | None = None, progress: Progress | None = None) -> None:
+        """Compute all blocks of a grid into a sink of the region's extents."""
+
+        def work(block: Block) -> None:
+            sink[(block.target[0], slice(None), *block.target[1:])] = self.compute(block)
+
+        for _ in run_blocks(work, grid, workers=workers, progress=progress, stage="classify"):
+            pass
+
+    def compute(self, block: Block) -> np.ndarray:
+        """What is stored for a block: ``t c z y x``, of the core's extents."""
+        t, *zyx = block.read
+        shape = block.shape[1:]
+        inside = self._inside(block)
+        if inside is not None and not inside.any():
+            out = self._outside(shape)
+        else:
+            raw = self.source[(t, slice(None), *zyx)][0]
+            self._check_values(raw, block)
+            origin = (zyx[0].start, zyx[1].start, zyx[2].start)
+            out = np.empty((*shape, self.channels), self.export.stored_dtype)
+            for tile in self._tiles(shape):
+                z, y, x = (slice(i.start + s.start, i.start + s.stop) for i, s in zip(block.inner[1:], tile))
+                out[tile] = self._tile(raw, (z, y, x), origin, None if inside is None else inside[tile])
+        return np.moveaxis(out, -1, 0)[np.newaxis]
+
+    def _tile(
+        self,
+        raw: np.ndarray,
+        core: tuple[slice, slice, slice],
+        origin: tuple[int, int, int],
+        inside: np.ndarray | None,
+    ) -> np.ndarray:
+        """What is stored for one tile, channel last; `origin` is the place of the raw block in the image."""
+        features = compute_features(raw, self.plan, core, origin=origin)
+        if self.forest is None:
+            return np.moveaxis(features, 0, -1)
+        shape = features.shape[1:]
+        rows = features.reshape(self.plan.n_features, -1)
+        probabilities = self.forest.predict_features(rows, shape_zyx=shape).reshape(*shape, -1)
+        if inside is not None:
+            probabilities *= inside[..., np.newaxis]
+        return self.export.convert(probabilities)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels that are stored."""
+        n_labels = self.forest.n_labels if self.forest is not None else 0
+        return self.export.channels(n_labels, self.plan.n_features)
+
+    def _tiles(self, shape: tuple[int, ...]) -> list[tuple[slice, ...]]:
+        """Tiles that run through the whole depth of a block, so that the filters can roll along z."""
+        depth = shape[0]
+        area = max(1024, TILE_BYTES // (4 * self.plan.n_features * depth))
+        width = min(shape[2], 128)
+        height = max(1, min(shape[1], area // width))
+        return [block.core for block in Grid(shape, (depth, height, width))]
+
+    def _inside(self, block: Block) -> np.ndarray | None:
+        """Where the mask lets the core be predicted; None without a mask."""
+        if self.mask is None:
+            return None
+        t, *zyx = block.core
+        return (self.mask[(t, slice(None), *zyx)][0] > 0).any(axis=0)
+
+    def _outside(self, shape: tuple[int, ...]) -> np.ndarray:
+        """What is stored where the mask forbids prediction: probability 0 of every label."""
+        n_labels = self.forest.n_labels if self.forest is not None else self.plan.n_features
+        return self.export.convert(np.zeros((*shape, n_labels), np.float32))
+
+    def _check_values(self, raw: np.ndarray, block: Block) -> None:
+        bad = count_not_finite(raw)
+        if not bad:
+            return
+        _, *at = (int(i) for i in np.argwhere(~np.isfinite(raw))[0])
+        z, y, x = (s.start + i for s, i in zip(block.read[1:], at))
+        raise ImageValueError(
+            f"The image holds {bad} voxels that are NaN or infinite; the first is at z={z}, y={y}, x={x}.",
+            where=f"{self.name}, block {block.index}",
+            do="Replace them, for example by 0, before predicting.",
+        )
+
+    def choose_block(
+        self, extents_zyx: tuple[int, ...], itemsize: int, memory: int, workers: int
+    ) -> tuple[int, int, int]:
+        """Extents of a block for a memory budget in bytes; `itemsize` is that of the stored image."""
+        z, y, x = choose_block(extents_zyx, self.plan.halo, self._cost(itemsize), memory=memory, workers=workers)
+        return z, y, x
+
+    def _cost(self, itemsize: int) -> BlockCost:
+        _, channels, *_ = self.source.shape
+        n_labels = self.forest.n_labels if self.forest is not None else 0
+        per_core = 2 * self.channels * self.export.stored_dtype.itemsize + (1 if self.mask is not None else 0)
+        # The filters hold a float32 copy of the block beside the raw one.
+        tile = TILE_BYTES * 2 + TILE_BYTES * n_labels // self.plan.n_features
+        return BlockCost(channels * (itemsize + 4), per_core, tile + self.plan.scratch_bytes)
+
+
+def checked_mask(mask: Readable, image: Readable, name: str) -> Readable:
+    """A mask has the image's extents in every axis but the channel.
+
+    Raises
+    ------
+    ShapeError
+        If it has not.
+    """
+    extents, wanted = ((t, *zyx) for t, _, *zyx in (mask.shape, image.shape))
+    if extents != wanted:
+        raise ShapeError(
+            f"The mask's extents t, z, y, x are {extents}, the image's are {wanted}.",
+            where=name,
+            do="Give a mask of the same image, of the same size.",
+        )
+    return mask
+
+
+def chunk_shape(shape: tuple[int, ...], block_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Extents of the stored chunks, so that every block is whole chunks.
+
+    They do not depend on the block as long as the planner chose it, so that a file is the same whatever the memory
+    budget and the number of workers; only blocks of other extents bring chunks of their own.
+
+    Parameters
+    ----------
+    shape, block_shape : tuple of int
+        Extents ``z y x`` of the region and of a block.
+
+    Examples
+    --------
+    >>> chunk_shape((500, 500, 40), (128, 128, 40)), chunk_shape((1, 5000, 300), (1, 512, 300))
+    ((64, 64, 40), (1, 256, 256))
+    >>> chunk_shape((500, 500, 500), (97, 70, 64))
+    (97, 35, 64)
+    """
+    usual = 256 if sum(n > 1 for n in shape) <= 2 else 64
+
+    def divide(n: int, block: int) -> int:
+        if block >= n or block % usual == 0:
+            return min(usual, n)
+        parts = math.ceil(block / usual)
+        while block % parts:
+            parts += 1
+        return block // parts if block // parts >= 16 else block
+
+    return tuple(divide(n, block) for n, block in zip(shape, block_shape))

@@ -1,0 +1,120 @@
+"""What a run writes down about itself: enough to repeat it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ecc_rf._version import __version__
+from ecc_rf.errors import OutputError
+from ecc_rf.volumes.paths import split_path
+
+if TYPE_CHECKING:
+    from ecc_rf.volumes import Volume
+
+_LIBRARIES = ("numpy", "numba", "h5py", "zarr", "joblib", "pandas")
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, Python, the libraries that compute, and the platform."""
+    found = {"ecc_rf": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # an installation without metadata
+            found[name] = getattr(sys.modules.get(name), "__version__", "unknown")
+    return found
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def image_record(volume: Volume) -> dict[str, Any]:
+    """What identifies an image without reading all of it."""
+    record: dict[str, Any] = {
+        "path": volume.name,
+        "shape": list(volume.shape),
+        "axes": volume.axes,
+        "dtype": str(volume.dtype),
+        "voxel_size_um_zyx": list(volume.voxel_size) if volume.voxel_size else None,
+    }
+    path = Path(volume.name)
+    while not path.exists() and path != path.parent:  # the name may go on inside the file
+        path = path.parent
+    if path.is_file():
+        stat = path.stat()
+        record |= {"bytes": stat.st_size, "modified": stat.st_mtime}
+    return record
+
+
+def image_name(image: str | Path) -> str:
+    """The name of an image's file without folders and extensions.
+
+    >>> image_name("a/brain 1.h5/data"), image_name("x/y.ome.zarr")
+    ('brain 1', 'y')
+    """
+    return split_path(image).file.name.split(".")[0] or "image"
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write a record as JSON; the file appears under its name when it is complete.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    text = json.dumps(_plain(record), indent=2, ensure_ascii=False) + "\n"
+    write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file at once or not at all; UTF-8.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    unfinished = ""
+    try:
+        handle, unfinished = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".unfinished", dir=path.parent)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(unfinished).chmod(0o644)
+        Path(unfinished).replace(path)
+    except OSError as error:
+        Path(unfinished).unlink(missing_ok=True) if unfinished else None
+        raise OutputError(
+            f"The file cannot be written: {error.strerror}.",
+            where=str(path),
+            do="Check the folder's permissions and the free space.",
+        ) from error
+
+
+def _plain(value: Any) -> Any:
+    """Only what JSON knows.
+
+    >>> _plain({"a": (1, float("nan")), "b": Path("x")})
+    {'a': [1, None], 'b': 'x'}
+    """
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return value.item() if hasattr(value, "item") else str(value)
