@@ -286,6 +286,8 @@ class PixelClassifier:
             if block_shape is None:
                 block_shape = job.choose_block(extents[1:], volume.dtype.itemsize, budget, workers)
             grid = job.grid(block_shape, region)
+            if progress is not None:
+                progress.message(job.describe(grid, workers, budget, volume.dtype.itemsize))
             chunks = (1, 1, *chunk_shape(extents[1:], block_shape))
             out_axes = volume.axes if "c" in volume.axes else volume.axes + "c"
             out_shape = reorder((extents[0], job.channels, *extents[1:]), out_axes)

@@ -237,6 +237,7 @@ def _volume_options(parser: argparse.ArgumentParser, *, block: bool = True) -> N
         group.add_argument("--block", type=_block, metavar="Z,Y,X", help="block in voxels; default from the budget")
     group.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     group.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    group.add_argument("-v", "--verbose", action="store_true", help="say what is planned before it is done")
 
 
 def _names(text: str) -> str | list[str]:

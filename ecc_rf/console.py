@@ -27,7 +27,7 @@ MOST_LANES = 8  # with a column of their own in the table of labels: more do not
 
 def progress(arguments: argparse.Namespace) -> Progress:
     """A bar on a terminal, unless the user wants none."""
-    return SilentProgress() if arguments.quiet else TerminalProgress()
+    return SilentProgress() if arguments.quiet else TerminalProgress(verbose=arguments.verbose)
 
 
 def print_json(record: Mapping[str, Any]) -> None:

@@ -158,7 +158,7 @@ def _run_one(
 ) -> RunResult:
     started = datetime.now(UTC)
     clock = time.perf_counter()
-    notes = list(project.notes)
+    notes = [*project.notes, *(f"The stored forest is stale: {reason}." for reason in project.stale())]
     probability = folder / FORMATS[settings.format]
     with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as image:
         voxel_size = image.voxel_size

@@ -20,7 +20,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ecc_rf.blocks import Block, BlockCost, Grid, Progress, choose_block, count_not_finite, run_blocks
+from ecc_rf.blocks import (
+    BASE,
+    Block,
+    BlockCost,
+    Grid,
+    Progress,
+    choose_block,
+    count_not_finite,
+    run_blocks,
+    show_memory,
+)
 from ecc_rf.errors import ImageValueError, ShapeError
 from ecc_rf.export import Export
 from ecc_rf.features import FeaturePlan, compute_features
@@ -140,7 +150,8 @@ class Prediction:
         if self.mask is None:
             return None
         t, *zyx = block.core
-        return (self.mask[(t, slice(None), *zyx)][0] > 0).any(axis=0)
+        inside: np.ndarray = (self.mask[(t, slice(None), *zyx)][0] > 0).any(axis=0)
+        return inside
 
     def _outside(self, shape: tuple[int, ...]) -> np.ndarray:
         """What is stored where the mask forbids prediction: probability 0 of every label."""
@@ -165,6 +176,15 @@ class Prediction:
         """Extents of a block for a memory budget in bytes; `itemsize` is that of the stored image."""
         z, y, x = choose_block(extents_zyx, self.plan.halo, self._cost(itemsize), memory=memory, workers=workers)
         return z, y, x
+
+    def describe(self, grid: Grid, workers: int, memory: int, itemsize: int) -> str:
+        """The plan in a line: what is read and computed at once, and what that takes."""
+        block, halo = ("×".join(map(str, extents[1:])) for extents in (grid.block_shape, grid.halo))
+        need = BASE + workers * self._cost(itemsize).of(grid.block_shape[1:], self.plan.halo, self.source.shape[2:])
+        return (
+            f"plan: {self.name}, {self.plan.n_features} features, {len(grid)} blocks of {block} with halo {halo}"
+            f" (z×y×x), {workers} workers, {show_memory(need)} of {show_memory(memory)}"
+        )
 
     def _cost(self, itemsize: int) -> BlockCost:
         _, channels, *_ = self.source.shape

@@ -9,7 +9,7 @@ import pytest
 
 from ecc_rf import IlastikProject, PixelClassifier, open_volume
 from ecc_rf.volumes import transpose_to
-from tests.cases import LARGEST_DIFFERENCE, LARGEST_FLIPS, LARGEST_SHARE, RESTATEMENT, Agreement, Case, golden_cases
+from tests.cases import Case, golden_cases
 from tests.conftest import SHARED
 
 CASES = list(golden_cases(SHARED / "golden"))
@@ -24,13 +24,9 @@ def test_probabilities_equal_those_of_ilastik(case: Case) -> None:
     ours = transpose_to(ours, axes.replace("c", "") + "c", case.probabilities_axes)
     theirs = case.expected()
     assert ours.shape == theirs.shape
-    found = Agreement.of(ours, theirs)
-    assert found.share <= LARGEST_SHARE
-    assert found.largest <= LARGEST_DIFFERENCE
-    assert found.flips <= LARGEST_FLIPS
-    # "Not clearly worse": half as much again, and one value in 10,000 for images of few voxels.
-    restatement = RESTATEMENT[case.name.removesuffix(" (unseen)")]
-    assert found.share <= 1.5 * restatement + 1e-4
+    # The features repeat ilastik's own rounding, so that no vote of any tree differs; the rest is the order in which
+    # ilastik merges its forests, as their threads finish (about 1e-7).
+    assert np.abs(ours - theirs).max() <= 1e-6
 
 
 def test_there_are_cases(golden: Path) -> None:
@@ -56,14 +52,8 @@ def test_exports_equal_those_of_ilastik(golden: Path, tmp_path: Path, file: str,
         if file != "seg":  # a segmentation has no range; ilastik writes that of the probabilities
             assert ours.drange == theirs.drange
         mine, stored = ours.read(), theirs.read()
-    # Where the probabilities are those of ilastik, so is every export.
-    with np.load(folder / "probabilities.npz") as npz:
-        expected = npz["p"]
-    same = np.abs(classifier.predict(open_volume(image).read(), "zyx") - expected).max(axis=-1) <= 1e-6
-    assert same.mean() > 1 - 3 * LARGEST_SHARE
-    # Float sums in another order: ilastik merges its forests as their threads finish (spec: about 1e-7).
-    tolerance = 1e-6 if file == "uncert" else 0
-    np.testing.assert_allclose(mine[same].astype(float), stored[same].astype(float), rtol=0, atol=tolerance)
+    # Float differences of about 1e-7 in uncertainties: see above.
+    np.testing.assert_allclose(mine.astype(float), stored.astype(float), rtol=0, atol=1e-6 if file == "uncert" else 0)
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +67,7 @@ def test_votes_on_unseen_patches(cfos: Path, cfos_classifier: PixelClassifier, n
         ours = cfos_classifier.predict(image.read(), "zyx")
     with np.load(cfos / f"golden/{name}.npz") as npz:
         votes = npz[npz.files[0]]
-    found = Agreement.of(ours, votes.astype(np.float32) / np.float32(100))
-    assert found.share <= LARGEST_SHARE
-    assert found.largest <= LARGEST_DIFFERENCE
-    assert found.flips <= LARGEST_FLIPS
+    assert np.array_equal(np.rint(ours * 100), votes)
 
 
 def test_export_as_the_original_ecc_asks_for_it(cfos: Path, cfos_classifier: PixelClassifier, tmp_path: Path) -> None:
@@ -89,6 +76,4 @@ def test_export_as_the_original_ecc_asks_for_it(cfos: Path, cfos_classifier: Pix
     with open_volume(out) as ours, open_volume(cfos / "golden/ecc_export_1147_3.h5") as theirs:
         assert (ours.shape, ours.axes, ours.dtype) == (theirs.shape, theirs.axes, theirs.dtype)
         assert ours.drange == theirs.drange
-        difference = np.abs(ours.read().astype(int) - theirs.read())
-    assert (difference > 0).mean() <= LARGEST_SHARE
-    assert difference.max() <= 255 * LARGEST_DIFFERENCE
+        assert np.array_equal(ours.read(), theirs.read())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +17,9 @@ class Progress(Protocol):
     def stage(self, name: str, total: int) -> AbstractContextManager[Advance]:
         """Enter a stage of `total` voxels; the returned function is called with newly finished voxels."""
 
+    def message(self, text: str) -> None:
+        """What is about to be done, for those who want to know."""
+
 
 class SilentProgress:
     """Shows nothing."""
@@ -24,9 +28,25 @@ class SilentProgress:
     def stage(self, name: str, total: int) -> Iterator[Advance]:
         yield lambda voxels: None
 
+    def message(self, text: str) -> None:
+        pass
+
 
 class TerminalProgress:
-    """A bar with the rate and the time left on a terminal's standard error; elsewhere nothing."""
+    """A bar with the rate and the time left on a terminal's standard error; elsewhere nothing.
+
+    Parameters
+    ----------
+    verbose : bool
+        Whether messages are shown, wherever standard error leads.
+    """
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        self._verbose = verbose
+
+    def message(self, text: str) -> None:
+        if self._verbose:
+            print(text, file=sys.stderr, flush=True)
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
