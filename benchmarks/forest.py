@@ -19,14 +19,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.tree._tree import Tree as SklearnTree
+
+from ecc_rf import IlastikProject, open_volume
+from ecc_rf.features import compute_features
+from ecc_rf.forest import RandomForest
+from ecc_rf.forest.packed import float32_at_least
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 SYSTEM_PYTHON = "/usr/bin/python3"
-
-from ecc_rf import IlastikProject, open_volume  # noqa: E402
-from ecc_rf.features import compute_features  # noqa: E402
-from ecc_rf.forest import RandomForest  # noqa: E402
 
 # Predicts once for every line it reads, and answers with the seconds it took.
 VIGRA = """
@@ -103,25 +106,39 @@ def against_vigra(project: IlastikProject, forest: RandomForest, features: np.nd
 
 
 def against_sklearn(forest: RandomForest, features: np.ndarray, rounds: int) -> None:
-    """A forest grown on labels drawn from the real forest's probabilities: trees as large as the real ones."""
-    from sklearn.ensemble import RandomForestClassifier
-
-    rng = np.random.default_rng(0)
+    classifier = as_sklearn(forest)
     rows = np.ascontiguousarray(features.T)
-    sample = rng.choice(len(rows), min(20_000, len(rows)), replace=False)
-    chances = np.sqrt(forest.predict_proba(rows[sample])).cumsum(axis=1)
-    labels = (rng.random((len(sample), 1)) * chances[:, -1:] > chances).sum(axis=1) + 1
-    classifier = RandomForestClassifier(forest.n_trees, random_state=0, n_jobs=1).fit(rows[sample], labels)
-    converted = RandomForest.from_sklearn(classifier, forest.n_features)
-    found, expected = converted.predict_features(features), classifier.predict_proba(rows)
-    assert np.allclose(found[:, classifier.classes_ - 1], expected, rtol=0, atol=1e-5), "scikit-learn differs"
-    nodes = np.mean([tree.tree_.node_count for tree in classifier.estimators_])
-    print(f"grown anew: {nodes:.0f} nodes a tree")
+    found, expected = forest.predict_features(features), classifier.predict_proba(rows)
+    # scikit-learn adds up in float64 and divides once
+    assert np.allclose(found[:, [label - 1 for label in forest.classes]], expected, rtol=0, atol=1e-5)
     ours, theirs = [], []
     for _ in range(rounds):
         theirs.append(seconds(lambda: classifier.predict_proba(rows)))
-        ours.append(seconds(lambda: converted.predict_features(features)))
+        ours.append(seconds(lambda: forest.predict_features(features)))
     report("scikit-learn", len(rows), ours, theirs)
+
+
+def as_sklearn(forest: RandomForest) -> RandomForestClassifier:
+    """The same trees in a scikit-learn classifier: a small one is fitted, and its trees are replaced."""
+    rng = np.random.default_rng(0)
+    x = rng.random((4 * forest.n_classes, forest.n_features))
+    classifier = RandomForestClassifier(forest.n_trees, random_state=0, n_jobs=1)
+    classifier.fit(x, np.tile(forest.classes, 4))
+    for number, estimator in enumerate(classifier.estimators_):
+        tree = forest.tree(number)
+        leaf = tree.feature < 0
+        nodes = np.zeros(tree.n_nodes, estimator.tree_.__getstate__()["nodes"].dtype)
+        nodes["left_child"], nodes["right_child"] = tree.left, tree.right
+        nodes["feature"] = np.where(leaf, -2, tree.feature)
+        below = np.nextafter(float32_at_least(tree.threshold), np.float32(-np.inf))  # x <= it is x < threshold
+        nodes["threshold"] = np.where(leaf, -2.0, below)
+        nodes["n_node_samples"] = nodes["weighted_n_node_samples"] = 1
+        values = np.zeros((tree.n_nodes, 1, forest.n_classes))
+        values[leaf, 0] = tree.leaf_probability
+        replaced = SklearnTree(forest.n_features, np.array([forest.n_classes], np.intp), 1)
+        replaced.__setstate__({"max_depth": 1, "node_count": tree.n_nodes, "nodes": nodes, "values": values})
+        estimator.tree_ = replaced
+    return classifier
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,54 +13,25 @@ import numpy as np
 
 from ecc_rf._version import __version__
 from ecc_rf.blocks import Progress, parse_memory, resolve_workers
-from ecc_rf.errors import NoLaneError, SettingError, ShapeError
+from ecc_rf.errors import NoLaneError, ShapeError
 from ecc_rf.export import Export, resolve_labels
 from ecc_rf.features import FeaturePlan, FeatureSelection
 from ecc_rf.forest import RandomForest
 from ecc_rf.ilp import IlastikProject
-from ecc_rf.prediction import CANONICAL, Prediction, Readable, checked_mask, chunk_shape
+from ecc_rf.prediction import (
+    CANONICAL,
+    Prediction,
+    PredictionRecord,
+    Readable,
+    checked_mask,
+    chunk_shape,
+    parse_region,
+    reorder,
+)
 from ecc_rf.volumes import AxisView, Volume, create_volume, default_axes, open_volume, transpose_to
 from ecc_rf.volumes.axes import check_axes
 
 VoxelSize = tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class PredictionRecord:
-    """What a blockwise prediction did; everything but the times is the same for the same input.
-
-    Attributes
-    ----------
-    output : str
-        The result.
-    shape, axes, dtype : tuple of int, str, str
-        Of the result.
-    block_shape, halo : tuple of int
-        ``z y x``, voxels.
-    workers, blocks, voxels : int
-        Threads, number of blocks, voxels computed.
-    memory : int
-        The budget in bytes.
-    seconds : float
-        Wall time.
-    """
-
-    output: str
-    shape: tuple[int, ...]
-    axes: str
-    dtype: str
-    block_shape: tuple[int, ...]
-    halo: tuple[int, ...]
-    workers: int
-    blocks: int
-    voxels: int
-    memory: int
-    seconds: float
-
-    @property
-    def voxels_per_second(self) -> float:
-        """Mean rate."""
-        return self.voxels / max(self.seconds, 1e-9)
 
 
 class PixelClassifier:
@@ -370,45 +341,3 @@ def opened(volume: str | Path | Volume, **overrides: Any) -> Iterator[Volume]:
             yield own
     else:
         yield volume
-
-
-def reorder(extents: Sequence[int], axes: str) -> tuple[int, ...]:
-    """Extents given as ``t c z y x`` in the order of `axes`.
-
-    >>> reorder((5, 2, 30, 20, 10), "yxc")
-    (20, 10, 2)
-    """
-    named = dict(zip(CANONICAL, extents))
-    return tuple(named[a] for a in axes)
-
-
-def parse_region(
-    roi: Mapping[str, tuple[int | None, int | None]] | None, shape_tczyx: tuple[int, ...], name: str
-) -> tuple[slice, ...]:
-    """Slices over ``t z y x`` for bounds per axis.
-
-    >>> parse_region({"z": (10, None)}, (1, 1, 50, 20, 20), "image")
-    (slice(0, 1, None), slice(10, 50, None), slice(0, 20, None), slice(0, 20, None))
-
-    Raises
-    ------
-    SettingError
-        If an axis is none of these, or bounds are empty or beyond the image.
-    """
-    roi = dict(roi or {})
-    region = []
-    for axis, n in zip("tzyx", (shape_tczyx[0], *shape_tczyx[2:])):
-        low, high = roi.pop(axis, (None, None))
-        start, stop = 0 if low is None else low, n if high is None else high
-        if not 0 <= start < stop <= n:
-            raise SettingError(
-                f"The region {axis}={start}:{stop} is empty or not inside 0:{n}.",
-                where=f"roi, {name}",
-                do="Give half-open bounds within the image.",
-            )
-        region.append(slice(start, stop))
-    if roi:
-        raise SettingError(
-            f"A region cannot be given along {', '.join(roi)}.", where="roi", do="Use the axes t, z, y and x."
-        )
-    return tuple(region)

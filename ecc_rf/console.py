@@ -75,6 +75,11 @@ def print_cells(cells: pd.DataFrame, path: str | Path) -> None:
     print(f"{path}: {len(cells)} cells")
 
 
+def print_filter(path: str | Path, before: int, kept: int) -> None:
+    """What a filter left, in a line."""
+    print(f"{path}: {kept} of {before} cells")
+
+
 def print_info(info: Mapping[str, Any]) -> None:
     """Everything `ecc-rf info` knows of a project."""
     # Tables are fitted to a terminal, but not to the 80 columns that a pipe is taken for.

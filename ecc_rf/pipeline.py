@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecc_rf.blocks import Progress
-from ecc_rf.cells import CellFinder, write_cells
+from ecc_rf.cells import CellFinder, filter_cells, write_cells
+from ecc_rf.cells.writing import read_cells
 from ecc_rf.classifier import PixelClassifier
 from ecc_rf.errors import OutputError, OutputExistsError, SettingError
 from ecc_rf.ilp import IlastikProject
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMATS = {"ome.zarr": "probability.ome.zarr", "h5": "probability.h5"}
+OBJECTS = "objects.ome.zarr"
 UNKNOWN_VOXEL_SIZE = (
     "The voxel size is unknown: positions are in voxels, not in µm, and volumes in voxels, not in µm³."
     " Give --voxel-size Z,Y,X."
@@ -49,6 +51,10 @@ class RunSettings:
         Budget such as ``"8GB"``; default 2 GiB.
     block_shape : tuple of int, optional
         Extents ``z y x`` of a block.
+    mask : str or Path, optional
+        Volume; where it is not 0 no cell is looked for.
+    objects : bool
+        Whether ``objects.ome.zarr`` is written, in which each voxel bears its cell's label.
     report : bool
         Whether ``report.html`` is written.
     overwrite : bool
@@ -61,6 +67,8 @@ class RunSettings:
     workers: int | None = None
     memory: str | int | None = None
     block_shape: tuple[int, int, int] | None = None
+    mask: str | Path | None = None
+    objects: bool = False
     report: bool = True
     overwrite: bool = False
 
@@ -98,6 +106,7 @@ def run(
     output: str | Path,
     *,
     finder: CellFinder | None = None,
+    limits: Mapping[str, float | None] | None = None,
     settings: RunSettings | None = None,
     progress: Progress | None = None,
 ) -> list[RunResult]:
@@ -114,6 +123,8 @@ def run(
         Folder; it is made if it is not there.
     finder : CellFinder, optional
         Settings of the cell detection; default ``CellFinder()``.
+    limits : mapping, optional
+        Which cells stay in the table: the limits of `filter_cells`.
     settings : RunSettings, optional
         Everything else.
     progress : Progress, optional
@@ -143,7 +154,8 @@ def run(
             classifier.plan(AxisView(volume, CANONICAL).shape, volume.name)
         prepare_folder(folder, overwrite=settings.overwrite)
     return [
-        _run_one(project, classifier, path, folder, finder, settings, progress) for path, folder in zip(paths, folders)
+        _run_one(project, classifier, path, folder, finder, dict(limits or {}), settings, progress)
+        for path, folder in zip(paths, folders)
     ]
 
 
@@ -153,6 +165,7 @@ def _run_one(
     path: str | Path,
     folder: Path,
     finder: CellFinder,
+    limits: dict[str, float | None],
     settings: RunSettings,
     progress: Progress | None,
 ) -> RunResult:
@@ -181,11 +194,15 @@ def _run_one(
             cells = finder.find(
                 probability,
                 raw=image,
+                mask=settings.mask,
                 voxel_size=voxel_size,
                 workers=settings.workers,
                 memory=settings.memory,
                 progress=progress,
+                objects=folder / OBJECTS if settings.objects else None,
+                overwrite=settings.overwrite,
             )
+            cells = filter_cells(cells, **limits)
         seconds = {"classify": prediction.seconds, "cells": time.perf_counter() - finding}
         write_cells(cells, folder / "cells.csv", overwrite=settings.overwrite)
         record: dict[str, Any] = {
@@ -199,7 +216,7 @@ def _run_one(
             },
             "image": image_record(image),
             "voxel_size_um_zyx": list(voxel_size),
-            "settings": {"cells": asdict(finder), "run": asdict(settings)},
+            "settings": {"cells": asdict(finder), "limits": limits, "run": asdict(settings)},
             "prediction": asdict(prediction),
             "cells": len(cells),
             "seconds": seconds,
@@ -220,7 +237,10 @@ def find_cells(
     output: str | Path,
     *,
     raw: str | Path | None = None,
+    mask: str | Path | None = None,
+    objects: str | Path | None = None,
     finder: CellFinder | None = None,
+    limits: Mapping[str, float | None] | None = None,
     axes: str | None = None,
     voxel_size: tuple[float, float, float] | None = None,
     workers: int | None = None,
@@ -234,9 +254,13 @@ def find_cells(
     ----------
     probability, raw : path
         What `open_volume` reads. Without `raw` the intensities are empty.
+    mask : path, optional
+        Where it is not 0 no cell is looked for.
+    objects : path, optional
+        Volume to write, in which each voxel bears its cell's label.
     output : path
-        ``.csv``.
-    finder, voxel_size, workers, memory, overwrite, progress
+        ``.csv`` or ``.parquet``; see `write_cells`.
+    finder, limits, voxel_size, workers, memory, overwrite, progress
         As in `run`. `axes` are those of the probability volume.
 
     Returns
@@ -266,9 +290,30 @@ def find_cells(
         if image is None:
             notes.append("Without --raw the intensities deltaI, BG and deltaI_total are empty.")
         with _noted(notes):
-            cells = finder.find(volume, raw=image, voxel_size=size, workers=workers, memory=memory, progress=progress)
+            cells = finder.find(
+                volume,
+                raw=image,
+                mask=mask,
+                voxel_size=size,
+                workers=workers,
+                memory=memory,
+                progress=progress,
+                objects=objects,
+                overwrite=overwrite,
+            )
+            cells = filter_cells(cells, **(limits or {}))
     write_cells(cells, output, overwrite=overwrite)
     return cells, notes
+
+
+def filter_table(
+    table: str | Path, output: str | Path, limits: Mapping[str, float | None], *, overwrite: bool = False
+) -> tuple[int, int]:
+    """Write the cells of a table that reach the limits of `filter_cells`; returns their number before and after."""
+    cells = read_cells(table)
+    kept = filter_cells(cells, **limits)
+    write_cells(kept, output, overwrite=overwrite)
+    return len(cells), len(kept)
 
 
 @contextmanager
@@ -311,7 +356,11 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
     OutputError
         If the folder cannot be made or written to.
     """
-    there = [name for name in (*FORMATS.values(), "cells.csv", "report.html", "run.json") if (folder / name).exists()]
+    there = [
+        name
+        for name in (*FORMATS.values(), OBJECTS, "cells.csv", "report.html", "run.json")
+        if (folder / name).exists()
+    ]
     if there and not overwrite:
         raise OutputExistsError(
             f"The folder holds results already: {', '.join(there)}.",

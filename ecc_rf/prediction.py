@@ -15,6 +15,7 @@ which are many times larger than the image, never exist for a whole block::
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,7 +32,7 @@ from ecc_rf.blocks import (
     run_blocks,
     show_memory,
 )
-from ecc_rf.errors import ImageValueError, ShapeError
+from ecc_rf.errors import ImageValueError, SettingError, ShapeError
 from ecc_rf.export import Export
 from ecc_rf.features import FeaturePlan, compute_features
 from ecc_rf.forest import RandomForest
@@ -195,6 +196,44 @@ class Prediction:
         return BlockCost(channels * (itemsize + 4), per_core, tile + self.plan.scratch_bytes)
 
 
+@dataclass(frozen=True)
+class PredictionRecord:
+    """What a blockwise prediction did; everything but the times is the same for the same input.
+
+    Attributes
+    ----------
+    output : str
+        The result.
+    shape, axes, dtype : tuple of int, str, str
+        Of the result.
+    block_shape, halo : tuple of int
+        ``z y x``, voxels.
+    workers, blocks, voxels : int
+        Threads, number of blocks, voxels computed.
+    memory : int
+        The budget in bytes.
+    seconds : float
+        Wall time.
+    """
+
+    output: str
+    shape: tuple[int, ...]
+    axes: str
+    dtype: str
+    block_shape: tuple[int, ...]
+    halo: tuple[int, ...]
+    workers: int
+    blocks: int
+    voxels: int
+    memory: int
+    seconds: float
+
+    @property
+    def voxels_per_second(self) -> float:
+        """Mean rate."""
+        return self.voxels / max(self.seconds, 1e-9)
+
+
 def checked_mask(mask: Readable, image: Readable, name: str) -> Readable:
     """A mask has the image's extents in every axis but the channel.
 
@@ -242,3 +281,45 @@ def chunk_shape(shape: tuple[int, ...], block_shape: tuple[int, ...]) -> tuple[i
         return block // parts if block // parts >= 16 else block
 
     return tuple(divide(n, block) for n, block in zip(shape, block_shape))
+
+
+def reorder(extents: Sequence[int], axes: str) -> tuple[int, ...]:
+    """Extents given as ``t c z y x`` in the order of `axes`.
+
+    >>> reorder((5, 2, 30, 20, 10), "yxc")
+    (20, 10, 2)
+    """
+    named = dict(zip(CANONICAL, extents))
+    return tuple(named[a] for a in axes)
+
+
+def parse_region(
+    roi: Mapping[str, tuple[int | None, int | None]] | None, shape_tczyx: tuple[int, ...], name: str
+) -> tuple[slice, ...]:
+    """Slices over ``t z y x`` for bounds per axis.
+
+    >>> parse_region({"z": (10, None)}, (1, 1, 50, 20, 20), "image")
+    (slice(0, 1, None), slice(10, 50, None), slice(0, 20, None), slice(0, 20, None))
+
+    Raises
+    ------
+    SettingError
+        If an axis is none of these, or bounds are empty or beyond the image.
+    """
+    roi = dict(roi or {})
+    region = []
+    for axis, n in zip("tzyx", (shape_tczyx[0], *shape_tczyx[2:])):
+        low, high = roi.pop(axis, (None, None))
+        start, stop = 0 if low is None else low, n if high is None else high
+        if not 0 <= start < stop <= n:
+            raise SettingError(
+                f"The region {axis}={start}:{stop} is empty or not inside 0:{n}.",
+                where=f"roi, {name}",
+                do="Give half-open bounds within the image.",
+            )
+        region.append(slice(start, stop))
+    if roi:
+        raise SettingError(
+            f"A region cannot be given along {', '.join(roi)}.", where="roi", do="Use the axes t, z, y and x."
+        )
+    return tuple(region)

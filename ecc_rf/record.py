@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import platform
 import sys
-import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecc_rf._version import __version__
-from ecc_rf.errors import OutputError
+from ecc_rf.volumes.base import write_errors
 from ecc_rf.volumes.paths import split_path
+from ecc_rf.volumes.unfinished import UnfinishedOutput
 
 if TYPE_CHECKING:
     from ecc_rf.volumes import Volume
@@ -87,20 +86,14 @@ def write_text(path: Path, text: str) -> None:
     OutputError
         If it cannot be written.
     """
-    unfinished = ""
+    output = UnfinishedOutput(path, str(path), overwrite=True)
     try:
-        handle, unfinished = tempfile.mkstemp(prefix=f"{path.name}.", suffix=".unfinished", dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(unfinished).chmod(0o644)
-        Path(unfinished).replace(path)
-    except OSError as error:
-        Path(unfinished).unlink(missing_ok=True) if unfinished else None
-        raise OutputError(
-            f"The file cannot be written: {error.strerror}.",
-            where=str(path),
-            do="Check the folder's permissions and the free space.",
-        ) from error
+        with write_errors(str(path)):
+            output.path.write_text(text, encoding="utf-8")
+    except BaseException:
+        output.discard()
+        raise
+    output.commit()
 
 
 def _plain(value: Any) -> Any:

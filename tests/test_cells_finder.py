@@ -24,6 +24,7 @@ from ecc_rf.errors import (
     SettingError,
     ShapeError,
 )
+from ecc_rf.volumes import create_volume
 from ecc_rf.volumes.array import ArrayVolume
 
 VOXEL = (6.0, 1.5, 2.0)
@@ -61,6 +62,8 @@ def test_a_recorded_range_says_what_integers_mean() -> None:
     values = ArrayVolume("p", row_of([699, 700, 701], "int32"), "zyx", drange=(0, 1000))
     cells = CellFinder().find(values, voxel_size=VOXEL)
     assert cells["peak_probability"].tolist() == [0.701]
+    with pytest.raises(ImageValueError, match="0 to 700; there is 0 to 701"):
+        CellFinder().find(ArrayVolume("p", row_of([701], "int32"), "zyx", drange=(0, 700)), voxel_size=VOXEL)
 
 
 def test_channels_and_time() -> None:
@@ -88,6 +91,23 @@ def test_axes_in_any_order() -> None:
     turned = ArrayVolume("p", array.transpose(2, 0, 1)[:, None], "xczy", voxel_size=VOXEL)
     cells = CellFinder().find(turned, turned, block_shape=(3, 3, 3))
     assert cells.to_csv() == expected.to_csv()
+
+
+def test_formats_do_not_matter(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    shape = (30, 40, 50)
+    probability = rng.random(shape).astype(np.float32)
+    raw = rng.integers(0, 5000, shape).astype(np.uint16)
+    finder = CellFinder(threshold=0.75, max_volume=10)
+    tables = [finder.find(probability, raw, voxel_size=VOXEL).to_csv()]
+    for suffix, chunks in ((".h5", (7, 8, 9)), (".ome.zarr", (16, 16, 16)), (".npy", None), (".tif", None)):
+        for name, array in (("p", probability), ("r", raw)):
+            path = tmp_path / f"{name}{suffix}"
+            with create_volume(path, shape, array.dtype, "zyx", chunks=chunks, voxel_size=VOXEL) as volume:
+                volume[:] = array
+        found = finder.find(tmp_path / f"p{suffix}", tmp_path / f"r{suffix}", voxel_size=VOXEL, workers=2)
+        tables.append(found.to_csv())
+    assert len(set(tables)) == 1
 
 
 def test_masked_voxels_are_ignored() -> None:

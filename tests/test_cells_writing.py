@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecc_rf.cells import COLUMNS, CellFinder, write_cells
-from ecc_rf.errors import OutputError, OutputExistsError, SettingError
+from ecc_rf.cells import COLUMNS, CellFinder, read_cells, write_cells
+from ecc_rf.errors import FormatError, MissingFileError, OutputError, OutputExistsError, SettingError
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_csv_comes_back(cells: pd.DataFrame, tmp_path: Path) -> None:
     text = (tmp_path / "cells.csv").read_bytes()
     assert text.startswith(b"X,Y,Z,deltaI,BG,vol,deltaI_total,label,z,y,x,")
     assert b"\r" not in text
-    back = pd.read_csv(tmp_path / "cells.csv")
+    back = read_cells(tmp_path / "cells.csv")
     assert tuple(back.columns) == COLUMNS
     assert back.dtypes.equals(cells.dtypes)
     pd.testing.assert_frame_equal(back, cells, check_exact=False, rtol=1e-13, atol=0)
@@ -48,7 +48,7 @@ def test_an_empty_table_has_its_header(cells: pd.DataFrame, tmp_path: Path) -> N
 def test_parquet(cells: pd.DataFrame, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="needs pyarrow")
     write_cells(cells, tmp_path / "cells.parquet")
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "cells.parquet"), cells)
+    pd.testing.assert_frame_equal(read_cells(tmp_path / "cells.parquet"), cells)
 
 
 def test_parquet_without_pyarrow(cells: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,6 +56,9 @@ def test_parquet_without_pyarrow(cells: pd.DataFrame, tmp_path: Path, monkeypatc
     with pytest.raises(SettingError, match="needs pyarrow"):
         write_cells(cells, tmp_path / "cells.parquet")
     assert not list(tmp_path.iterdir())
+    (tmp_path / "cells.parquet").touch()
+    with pytest.raises(SettingError, match="needs pyarrow"):
+        read_cells(tmp_path / "cells.parquet")
 
 
 def test_napari(cells: pd.DataFrame, tmp_path: Path) -> None:
@@ -96,3 +99,15 @@ def test_half_a_file_is_removed(cells: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         write_cells(cells.drop(columns="deltaI"), tmp_path / "points.csv", format="napari")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "X,Y\n1,2\n", 'X,Y,Z\n1,2,"3\n', "\x00\x01"])
+def test_what_is_no_table_of_cells(tmp_path: Path, content: str) -> None:
+    (tmp_path / "cells.csv").write_text(content)
+    with pytest.raises(FormatError, match="not a table of cells"):
+        read_cells(tmp_path / "cells.csv")
+
+
+def test_a_table_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError):
+        read_cells(tmp_path / "cells.csv")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import mmap
 from collections import OrderedDict
 from concurrent.futures import Future
 from threading import Lock
@@ -69,7 +70,7 @@ class BrickCache:
             return found.result()  # waits if another thread is reading it
         box = tuple(slice(i * b, min((i + 1) * b, n)) for i, b, n in zip(at, brick, channel.shape))
         try:
-            voxels = channel[box]
+            voxels = in_own_pages(channel[box])
         except BaseException as error:
             mine.set_exception(error)
             with self._lock:
@@ -89,6 +90,19 @@ class BrickCache:
             if key in self._sizes and key != newest:  # one without a size is still being read
                 del self._bricks[key]
                 self._held -= self._sizes.pop(key)
+
+
+def in_own_pages(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy whose memory goes back to the system as soon as it is dropped.
+
+    What many threads allocate and drop in changing order the C library's allocator keeps: measured on a thousand
+    million voxels, half as much again as the bricks themselves.
+    """
+    if not array.nbytes:
+        return array
+    copy = np.frombuffer(mmap.mmap(-1, array.nbytes), array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def brick_shape(chunks: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecc_rf.blocks import BlockCost, Grid, Progress, choose_block, parse_memory, resolve_workers
+from ecc_rf.blocks.memory import BASE
 from ecc_rf.cells.inputs import Channel, ProbabilityScale, check_same_shape
 from ecc_rf.errors import SettingError
 
@@ -23,9 +24,9 @@ SPLITS = ("watershed", "maxima", "none")
 INTENSITIES = ("mean", "max", "local")
 CONNECTIVITIES = (6, 18, 26)
 
-# Bytes a worker needs per voxel of a block: the block of probability and raw and their copies, the foreground,
-# and for a block that is all foreground its position, index, label, values.
-_COST = BlockCost(read=16, core=40)
+# Bytes a worker needs per voxel of a block, if all of it is foreground: probability, raw, mask and their copies;
+# and of each foreground voxel place, index, coordinates, label, part, values.
+_COST = BlockCost(read=16, core=72)
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,12 @@ class CellFinder:
         workers : int, optional
             Number of threads; None: one per core. The table does not depend on it.
         memory : str or int, optional
-            Budget, for example ``'8GB'``; default 2 GiB. The list of cells comes on top.
+            Budget, for example ``'8GB'``; default 2 GiB. Blocks and bricks kept for later stay within it whatever
+            the volume's size; on top come what is known of the cells (about 0.5 kB each) and the voxels of the
+            objects that are being split (about 0.2 kB each).
         block_shape : (z, y, x), optional
-            Extents of a block in voxels; default from the memory budget. The table does not depend on it.
+            Extents of a block in voxels; default from the memory budget. The table does not depend on it. With
+            `objects` they are made multiples of 64.
         progress : Progress, optional
         objects : path, optional
             A volume to be created (uint32, zyx) in which each voxel bears the label of its cell in the table.
@@ -220,8 +224,9 @@ class CellFinder:
                 drawing = stack.enter_context(create_objects(objects, p.shape, size, overwrite=overwrite))
                 block = tuple(-(-b // OBJECT_CHUNK) * OBJECT_CHUNK for b in block)
             grid = Grid(p.shape, tuple(min(b, n) for b, n in zip(block, p.shape)))
-            # half of the budget for blocks under way, half for bricks that will be needed again
-            use = Resources(grid, BrickCache(budget // 2), workers, progress)
+            # of what the blocks leave, half is for bricks that will be needed again, half for the list of cells
+            left = budget - BASE - workers * _COST.of(grid.block_shape, grid.halo, grid.shape)
+            use = Resources(grid, BrickCache(max(0, left // 2)), workers, progress)
             inputs = Inputs(p, r, m, scale, size)
             found = find_cells(self, inputs, use, keep=drawing is not None)
             cells = tabulate(self, inputs, use, found.cells)

@@ -22,7 +22,7 @@ Box = tuple[slice, ...]
 # Axes of an array that comes without letters, by its number of dimensions.
 _ARRAY_AXES = {2: "yx", 3: "zyx", 4: "zyxc", 5: "tzyxc"}
 
-# Float probabilities are sums of float32 shares: the last digits may leave 0..1.
+# Float probabilities may be sums of float32 shares: the last digits may leave 0..1.
 _SLACK = 1e-4
 
 
@@ -202,16 +202,16 @@ class ProbabilityScale:
         return (stored - self.low) / (self.high - self.low)
 
     def check(self, block: NDArray[Any], name: str) -> None:
-        """Refuse float values that are no probabilities.
+        """Refuse values that are no probabilities.
 
         Raises
         ------
         ImageValueError
             If a value is NaN or outside the range.
         """
-        if block.dtype.kind != "f" or not block.size:
+        if not block.size or block.dtype.kind == "b" or self._is_whole_type:
             return
-        slack = _SLACK * (self.high - self.low)
+        slack = _SLACK * (self.high - self.low) if block.dtype.kind == "f" else 0.0
         smallest, largest = float(block.min()), float(block.max())  # NaN passes through both
         if not (smallest >= self.low - slack and largest <= self.high + slack):
             found = "NaN" if math.isnan(smallest) else f"{smallest:g} to {largest:g}"
@@ -220,3 +220,11 @@ class ProbabilityScale:
                 where=name,
                 do="Check that this is a probability volume and not the image itself.",
             )
+
+    @property
+    def _is_whole_type(self) -> bool:
+        """Whether the type holds nothing outside the range."""
+        if self.dtype.kind == "f":
+            return False
+        whole = np.iinfo(self.dtype)
+        return self.low <= whole.min and self.high >= whole.max

@@ -1,4 +1,4 @@
-"""The table of cells as a file: CSV, Parquet, a point list for napari or for cellfinder.
+"""The table of cells as a file, written and read: CSV, Parquet, a point list for napari or for cellfinder.
 
 A file appears under its name when it is complete. The same table gives the same bytes.
 """
@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecc_rf.errors import SettingError
+from ecc_rf.errors import FormatError, MissingFileError, SettingError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Fourteen significant digits: a billionth of a µm in a brain of centimetres, and no noise of the last bits.
 _FLOATS = "%.14g"
+
+_NO_PYARROW = "Parquet needs pyarrow, which is not installed."
 
 _SUFFIXES = {".csv": "csv", ".parquet": "parquet", ".xml": "cellfinder"}
 
@@ -68,6 +70,37 @@ def write_cells(cells: pd.DataFrame, path: str | Path, *, format: str | None = N
     output.commit()
 
 
+def read_cells(path: str | Path) -> pd.DataFrame:
+    """Read a table of cells, ``.parquet`` or else CSV; also one that the original ecc wrote.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such file.
+    FormatError
+        If it is not a table with the columns X, Y and Z.
+    """
+    import pandas as pd
+
+    file = Path(path)
+    if not file.is_file():
+        raise MissingFileError("There is no such file.", where=str(path), do="Check the path.")
+    try:
+        cells = pd.read_parquet(file) if file.suffix.lower() == ".parquet" else pd.read_csv(file)
+    except ImportError as error:
+        raise SettingError(_NO_PYARROW, where=str(path), do="pip install pyarrow, or give a .csv.") from error
+    except (OSError, ValueError) as error:  # what pandas and pyarrow raise on a damaged file derives from these
+        raise FormatError(f"This is not a table of cells: {error}", where=str(path)) from error
+    missing = [name for name in "XYZ" if name not in cells.columns]
+    if missing:
+        raise FormatError(
+            f"This is not a table of cells: there is no column {missing[0]}.",
+            where=str(path),
+            do="Give a table that was written by this program or by the original ecc.",
+        )
+    return cells
+
+
 def _write_csv(cells: pd.DataFrame, path: Path) -> None:
     cells.to_csv(path, index=False, float_format=_FLOATS, lineterminator="\n", encoding="utf-8")
 
@@ -76,9 +109,7 @@ def _write_parquet(cells: pd.DataFrame, path: Path) -> None:
     try:
         cells.to_parquet(path, index=False, engine="pyarrow")
     except ImportError as error:
-        raise SettingError(
-            "Parquet needs pyarrow, which is not installed.", where=str(path), do="pip install pyarrow, or write .csv."
-        ) from error
+        raise SettingError(_NO_PYARROW, where=str(path), do="pip install pyarrow, or write .csv.") from error
 
 
 def _write_napari(cells: pd.DataFrame, path: Path) -> None:

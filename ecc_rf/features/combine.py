@@ -84,7 +84,7 @@ def make_features(
 def _combine(
     features: Features, f: int, rows: Buffer, base: int, target: Buffer, to: int, step: int, count: int
 ) -> None:
-    """`count` voxels, rounded up to whole vectors, of filter `f` from voxel `base` on; feature e goes to ``to + e step``."""
+    """Filter `f` for `count` voxels (whole vectors) from voxel `base` of the rows on; output e to ``to + e step``."""
     keep_apart()
     at = features.table + 8 * (f * _FIELDS + 2)
     kind = entry(at, -2)

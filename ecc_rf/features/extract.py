@@ -9,7 +9,7 @@ import numpy as np
 
 from ecc_rf.errors import ShapeError
 from ecc_rf.features.combine import Output
-from ecc_rf.features.lanes import address
+from ecc_rf.features.lanes import LANES, address
 from ecc_rf.features.memory import Memory
 from ecc_rf.features.plan import FeaturePlan
 from ecc_rf.features.presmoothing import Window
@@ -17,7 +17,7 @@ from ecc_rf.features.rolling import roll
 from ecc_rf.features.scale import make_scale
 
 TILE = (64, 256)
-"""Greatest extents of a tile along y and x. Measured: narrower tiles lose to their borders, larger ones gain nothing."""
+"""Greatest extents of a tile along y and x. Measured: smaller tiles lose to their borders, larger ones gain nothing."""
 
 _AXES = "zyx"
 _ROUND = 8  # tiles are whole vectors wide where possible
@@ -69,32 +69,32 @@ def compute_features(
     result = _check_out(out, (plan.n_features, *shape))
 
     # as much of the block as is used, which may be a small part of it
-    read = tuple(slice(max(s.start - h, 0), min(s.stop + h, n)) for s, h, n in zip(core, plan.halo, extents))
-    start = tuple(s.start - r.start for s, r in zip(core, read))
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, which the caller rules out
-        images = [np.ascontiguousarray(channel[read], np.float32) for channel in block]
+    read = [slice(max(s.start - h, 0), min(s.stop + h, n)) for s, h, n in zip(core, plan.halo, extents)]
+    z, y, x = (s.start - r.start for s, r in zip(core, read))
+    missing = plan.halo[2] - x, plan.halo[2] - (read[2].stop - core[2].stop)
+    images = [_image(channel[tuple(read)], *missing) for channel in block]
     tiles = _tiles(shape[1:])
-    largest = (shape[0], max(y.stop - y.start for y, _ in tiles), max(x.stop - x.start for _, x in tiles))
+    largest = (shape[0], tiles[0][0].stop, tiles[0][1].stop)  # the first tile is the largest
     for step in plan.steps:
         memory = Memory()
         scale = make_scale(memory, step, plan.shape[2], largest)
         for channel, image in enumerate(images):
-            for y, x in tiles:
+            for rows, columns in tiles:
                 part = Window(
                     block=address(image),
                     nz=image.shape[0],
                     ny=image.shape[1],
                     nx=image.shape[2],
-                    z0=start[0],
-                    z1=start[0] + shape[0],
-                    y0=start[1] + y.start,
-                    y1=start[1] + y.stop,
-                    x0=start[2] + x.start,
-                    x1=start[2] + x.stop,
-                    x_block=place[2] + read[2].start,
+                    z0=z,
+                    z1=z + shape[0],
+                    y0=y + rows.start,
+                    y1=y + rows.stop,
+                    x0=x + missing[0] + columns.start,
+                    x1=x + missing[0] + columns.stop,
+                    x_block=place[2] + read[2].start - missing[0],
                     image_width=plan.shape[2],
                 )
-                roll(part, scale, _output(result, channel, y.start, x.start))
+                roll(part, scale, _output(result, channel, rows.start, columns.start))
     if out is not None and result is not out:
         out[...] = result
         return out
@@ -103,11 +103,11 @@ def compute_features(
 
 def scratch_bytes(plan: FeaturePlan) -> int:
     """Memory that a call of `compute_features` takes for itself at most, without block, copies and result."""
-    tiles = tuple(min(most, n) for most, n in zip(TILE, plan.shape[1:]))
+    tiles = [min(most, n) for most, n in zip(TILE, plan.shape[1:])]
     sizes = []
     for step in plan.steps:
         memory = Memory()
-        make_scale(memory, step, plan.shape[2], (plan.shape[0], *tiles))
+        make_scale(memory, step, plan.shape[2], (plan.shape[0], tiles[0], tiles[1]))
         sizes.append(memory.nbytes)
     return max(sizes)
 
@@ -124,6 +124,24 @@ def _tiles(extents: tuple[int, ...]) -> list[tuple[slice, slice]]:
         step = math.ceil(extent / count / _ROUND) * _ROUND
         parts.append([slice(at, min(at + step, extent)) for at in range(0, extent, step)])
     return [(y, x) for y in parts[0] for x in parts[1]]
+
+
+def _image(values: np.ndarray, left: int, right: int) -> np.ndarray:
+    """Part of a channel as float32, with `left` and `right` mirrored columns and room for vectors behind each row.
+
+    >>> _image(np.array([[[0, 1, 2]]]), 2, 1)[0, 0, :6]
+    array([2., 1., 0., 1., 2., 1.], dtype=float32)
+    """
+    nz, ny, nx = values.shape
+    image = np.zeros((nz, ny, left + nx + right + 2 * LANES), np.float32)
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, which the caller rules out
+        image[:, :, left : left + nx] = values
+    period = max(2 * nx - 2, 1)
+    for columns in (range(-left, 0), range(nx, nx + right)):
+        for column in columns:
+            seen = column % period
+            image[:, :, left + column] = image[:, :, left + min(seen, period - seen)]
+    return image
 
 
 def _output(result: np.ndarray, channel: int, y: int, x: int) -> Output:

@@ -11,8 +11,8 @@ nothing is fused, reordered or approximated, so a voxel's value does not depend 
 a block it lies, nor on the width of the machine's registers. `fma` is the fused multiply-add, rounded once,
 on every machine (in hardware where there is one).
 
-Memory is passed as plain addresses (`address`), a `Buffer` of float32 or a `Table` of int64. Compiled functions call each
-other for every row, and counting references to arrays in each of those calls took longer than filtering the
+Memory is passed as plain addresses (`address`), a `Buffer` of float32 or a `Table` of int64. Compiled functions call
+each other for every row, and counting references to arrays in each of those calls took longer than filtering the
 row. Indices are not checked: the callers' buffers have room, and the Python side keeps them alive.
 """
 
@@ -38,17 +38,20 @@ Buffer = int
 Table = int
 """Address of int64 values."""
 
-NO = np.bool_(False)
-NONE, NEXT = np.int64(0), np.int64(1)
+NO: Any = np.bool_(False)
+NONE: Any = np.int64(0)
+NEXT: Any = np.int64(1)
 """Constants for arguments: literals would be types of their own, for which numba compiles a function once more."""
 
-# for the type checker a compiled function takes and gives anything
+# what numba makes of a function takes and gives anything, as far as the type checker is concerned
 intrinsic: Any = numba.extending.intrinsic
+_njit: Any = njit
+_lower_builtin: Any = lower_builtin
 
-compiled: Any = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+compiled = _njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Decorator of functions that only compiled functions call."""
 
-compiled_inline: Any = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+compiled_inline = _njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Decorator of small functions that become part of their callers."""
 
 _FLOAT = ir.FloatType()
@@ -69,7 +72,7 @@ lanes = LanesType()
 @register_model(LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: LanesType) -> None:
-        super().__init__(dmm, fe_type, _VECTOR)
+        super().__init__(dmm, fe_type, _VECTOR)  # type: ignore[no-untyped-call]
 
 
 def _operator(function: Any, instruction: str) -> None:
@@ -79,7 +82,7 @@ def _operator(function: Any, instruction: str) -> None:
     def _type(context: Any) -> Any:
         return lambda a, b: lanes if isinstance(a, LanesType) and isinstance(b, LanesType) else None
 
-    @lower_builtin(function, LanesType, LanesType)
+    @_lower_builtin(function, LanesType, LanesType)
     def _lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return getattr(builder, instruction)(*args)
 
@@ -172,7 +175,8 @@ def splat(typingctx: Any, value: Any) -> Any:
 
 def _llvm_function(builder: Any, name: str, count: int) -> Any:
     kind = ir.FunctionType(_VECTOR, [_VECTOR] * count)
-    return cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}f32")
+    insert: Any = cgutils.get_or_insert_function
+    return insert(builder.module, kind, f"llvm.{name}.v{LANES}f32")
 
 
 def _call(name: str, count: int) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ecc_rf.features.lanes import Buffer, Table, address
+from ecc_rf.features.lanes import LANES, Buffer, Table, address
 
 
 class Memory:
@@ -17,8 +17,8 @@ class Memory:
         self._arrays: list[np.ndarray] = []
 
     def buffer(self, size: int) -> Buffer:
-        """Room for `size` float32, zero at first."""
-        return self._keep(np.zeros(max(size, 1), np.float32))
+        """Room for `size` float32, zero at first, and for vectors that begin in it and end behind it."""
+        return self._keep(np.zeros(size + 4 * LANES, np.float32))
 
     def taps(self, values: Any) -> Buffer:
         """These float32 values."""

@@ -1,8 +1,8 @@
 """One-dimensional passes: the only place where voxels are multiplied with taps.
 
-Rounding is fastfilters' (facts from https://github.com/ilastik/fastfilters, src/library/fir_convolve_avx_impl.c): the centre
-first, then outwards, the two sides added or subtracted before they are multiplied, the multiply-add fused. There is
-one exception, see `fused_range`.
+Rounding is fastfilters' (facts from https://github.com/ilastik/fastfilters,
+src/library/fir_convolve_avx_impl.c): the centre first, then outwards, the two sides added or subtracted before they are
+multiplied, the multiply-add fused. There is one exception, see `fused_range`.
 
 Rows of a plane lie at a fixed distance, the width, which is larger than the row. A pass over many rows is then one
 run over memory, with the neighbour at a fixed step: 1 along x, the width along y. What it makes of the voxels between
@@ -12,7 +12,7 @@ the rows is garbage, and nobody reads it::
     y    |. . . . . . . g g|. . . . . . . g g|        step 9
           `---- row ---´       width 9
 
-Runs are done in whole vectors, so they also leave garbage in up to two vectors behind their end.
+Runs are done in whole vectors or pairs of them, so they also leave garbage behind their end.
 """
 
 from __future__ import annotations
@@ -140,33 +140,20 @@ def correlate_planes(
 
 
 @compiled
-def smooth_x(
-    source: Buffer,
-    base: int,
-    base_step: int,
-    target: Buffer,
-    to: int,
-    to_step: int,
-    n: int,
-    count: int,
-    taps: Buffer,
-    radius: int,
-) -> None:
-    """`n` rows of a pass along x with an even kernel of any radius; rows at steps of their own."""
+def smooth_x(source: Buffer, at: int, target: Buffer, to: int, count: int, taps: Buffer, radius: int) -> None:
+    """A row of a pass along x with an even kernel of any radius."""
     keep_apart()
-    for j in range(n):
-        c, t = base + j * base_step, to + j * to_step
-        for i in range(0, count, 2 * LANES):
-            k = splat(get(taps, 0))
-            total = k * load(source, c + i)
-            other = k * load(source, c + i + LANES)
-            for x in range(1, radius + 1):
-                k = splat(get(taps, x))
-                u, d = c + i + x, c + i - x
-                total = fma(k, load(source, u) + load(source, d), total)
-                other = fma(k, load(source, u + LANES) + load(source, d + LANES), other)
-            store(target, t + i, total)
-            store(target, t + i + LANES, other)
+    for i in range(0, count, 2 * LANES):
+        k = splat(get(taps, 0))
+        total = k * load(source, at + i)
+        other = k * load(source, at + i + LANES)
+        for x in range(1, radius + 1):
+            k = splat(get(taps, x))
+            u, d = at + i + x, at + i - x
+            total = fma(k, load(source, u) + load(source, d), total)
+            other = fma(k, load(source, u + LANES) + load(source, d + LANES), other)
+        store(target, to + i, total)
+        store(target, to + i + LANES, other)
 
 
 @compiled
@@ -185,9 +172,9 @@ def smooth(
 ) -> None:
     """`n` rows of a pass along y or z with an even kernel of any radius.
 
-    Row k of the source is at ``source[base + rows[k]:]``; the result of row ``at + j`` goes to ``target[to + j to_step:]``. Two rows
-    are done together, so that every row of the source is loaded once for both. The sums walk outwards; what is
-    the upper row of one is the upper row of the other a step earlier::
+    Row k of the source is at ``source[base + rows[k]:]``; the result of row ``at + j`` goes to
+    ``target[to + j to_step:]``. Two rows are done together, so that every row of the source is loaded once for both.
+    The sums walk outwards; what is the upper row of one is the upper row of the other a step earlier::
 
         x             1        2        3
         row at      +1 -1    +2 -2    +3 -3

@@ -14,7 +14,6 @@ import numpy as np
 
 from ecc_rf.features.kernels import Kernel
 from ecc_rf.features.lanes import (
-    LANES,
     NEXT,
     NO,
     NONE,
@@ -22,11 +21,7 @@ from ecc_rf.features.lanes import (
     Table,
     compiled,
     entry,
-    get,
     keep_apart,
-    load,
-    put,
-    store,
 )
 from ecc_rf.features.memory import Memory
 from ecc_rf.features.passes import finish_x, fused_range, smooth, smooth_x
@@ -44,8 +39,6 @@ class Presmoothing(NamedTuple):
         Radius in the plane and along z (0 in 2D).
     fused_first, fused_last : int
         See `passes.fused_range`.
-    row : Buffer
-        A row of the block with what lies beyond its ends.
     lines, ring, planes : Buffer
         One plane after x; the ring of planes after y; the chunk of planes after z, which is the result.
     width, plane : int
@@ -59,7 +52,6 @@ class Presmoothing(NamedTuple):
     depth: int
     fused_first: int
     fused_last: int
-    row: Buffer
     lines: Buffer
     ring: Buffer
     planes: Buffer
@@ -75,11 +67,11 @@ class Window(NamedTuple):
     Attributes
     ----------
     block : Buffer
-        float32 (z, y, x), C order.
+        float32 (z, y, x), C order; along x it goes on beyond the borders of the image, mirrored.
     nz, ny, nx : int
-        Extents of the block; its ends are borders of the image wherever the window reaches beyond them.
+        Extents of the block; along y and z its ends are borders of the image if the window reaches beyond them.
     z0, z1, y0, y1, x0, x1 : int
-        Half-open bounds in voxels of the block; they may reach beyond it.
+        Half-open bounds in voxels of the block; along y and z they may reach beyond it.
     x_block, image_width : int
         Position of the block's first column in the image, and extent of the image along x.
     """
@@ -113,7 +105,6 @@ def make_presmoothing(
         depth=depth,
         fused_first=first,
         fused_last=last,
-        row=memory.buffer(buffer_width(nx + 2 * r + LANES)),
         lines=memory.buffer((ny + 2 * r) * width),
         ring=memory.buffer(slots * plane if depth else 0),
         planes=memory.buffer(chunk * plane),
@@ -136,22 +127,6 @@ def mirrored(i: int, n: int) -> int:
 
 
 @compiled
-def _copy_row(source: Buffer, n: int, start: int, row: Buffer, count: int) -> None:
-    """``count`` voxels from `start` on of a row of `n`, which is mirrored at its ends."""
-    keep_apart()
-    low, high = min(max(0, -start), count), max(min(count, n - start), 0)
-    for c in range(low):
-        put(row, c, get(source, mirrored(start + c, n)))
-    whole = low + max(high - low, 0) // LANES * LANES
-    for c in range(low, whole, LANES):
-        store(row, c, load(source, start + c))
-    for c in range(whole, high):
-        put(row, c, get(source, start + c))
-    for c in range(max(low, high), count):
-        put(row, c, get(source, mirrored(start + c, n)))
-
-
-@compiled
 def _plane(pre: Presmoothing, part: Window, z: int, target: Buffer, to: int) -> None:
     """Plane `z` of a window, filtered along x and y."""
     keep_apart()
@@ -159,15 +134,11 @@ def _plane(pre: Presmoothing, part: Window, z: int, target: Buffer, to: int) -> 
     ny, nx, x0 = part.y1 - part.y0, part.x1 - part.x0, part.x_block + part.x0
     plane = part.block + 4 * mirrored(z, part.nz) * part.ny * part.nx
     for y in range(ny + 2 * r):
-        row = plane + 4 * mirrored(part.y0 - r + y, part.ny) * part.nx
-        source, at = row, part.x0
-        if part.x0 < r or part.x1 + r + 2 * LANES > part.nx:
-            _copy_row(row, part.nx, part.x0 - r, pre.row, nx + 2 * r)
-            source, at = pre.row, r
+        at = mirrored(part.y0 - r + y, part.ny) * part.nx + part.x0
         line = y * width
-        smooth_x(source, at, NONE, pre.lines, line, NONE, NEXT, nx, pre.taps, r)
+        smooth_x(plane, at, pre.lines, line, nx, pre.taps, r)
         finish_x(
-            source,
+            plane,
             at,
             NONE,
             pre.lines,

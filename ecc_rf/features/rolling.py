@@ -11,9 +11,9 @@ share are then still in the first-level cache.
 
 Borders. Positions outside the image are computed like all others, from the block mirrored at its border (the border
 voxel not repeated). That equals mirroring the input of every single pass, because an even kernel leaves a
-mirrored image mirrored and an odd one turns its sign, both exactly. There are two exceptions: along x the position decides
-the rounding (`passes.fused_range`), so what is mirrored there is the result of the pass; and products of derivatives
-(`tensor`).
+mirrored image mirrored and an odd one turns its sign, both exactly. There are two exceptions: along x the position
+decides the rounding (`passes.fused_range`), so what is mirrored there is the result of the pass; and products of
+derivatives (`tensor`).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _emit_planes(stage: Stage, features: Features, part: Window, out: Output, fi
         for z in range(first, last):
             rows = stage.rows + 4 * (z - first) * stage.set
             write_row(features, rows, out, out.start + z * out.plane + y * out.row, nx)
-    return max(first, last)
+    return last if last > first else first
 
 
 @compiled

@@ -79,8 +79,8 @@ class Stage(NamedTuple):
 
 
 def buffer_width(count: int) -> int:
-    """Distance of rows of `count` voxels: room for the garbage that whole vectors leave."""
-    return -(-count // LANES) * LANES + 2 * LANES
+    """Distance of rows of `count` voxels: whole pairs of vectors."""
+    return -(-count // (2 * LANES)) * (2 * LANES)
 
 
 def share(words: Sequence[Sequence[str]]) -> tuple[list[str], list[str], list[str]]:
@@ -165,8 +165,8 @@ def feed(stage: Stage, source: Buffer, base: int, input_step: int, ny: int, nx: 
     stage : Stage
         Its fields get the result.
     source, base, input_step : Buffer, int, int
-        Input j, ``stage.radius`` rows above and columns left of the output, begins at ``source[base + j input_step]``; its
-        rows have the stage's width.
+        Input j, ``stage.radius`` rows above and columns left of the output, begins at
+        ``source[base + j input_step]``; its rows have the stage's width.
     ny, nx : int
         Extents of the output plane.
     x0 : int
@@ -178,11 +178,8 @@ def feed(stage: Stage, source: Buffer, base: int, input_step: int, ny: int, nx: 
     r, width = stage.radius, stage.width
     for p in range(0, stage.n_x * _FIELDS, _FIELDS):
         at, to = base + entry(stage.x_passes, p) * input_step + r, entry(stage.x_passes, p + 1)
-        taps, radius, odd = (
-            entry(stage.x_passes, p + 2),
-            entry(stage.x_passes, p + 3),
-            entry(stage.x_passes, p + 4) != 0,
-        )
+        taps, radius = entry(stage.x_passes, p + 2), entry(stage.x_passes, p + 3)
+        odd = entry(stage.x_passes, p + 4) != 0
         count = (ny + 2 * r - 1) * width + nx
         correlate(source, at, NEXT, stage.lines, to, count, taps, radius, odd)
         first, last = entry(stage.x_passes, p + 5), entry(stage.x_passes, p + 6)
@@ -206,23 +203,17 @@ def feed(stage: Stage, source: Buffer, base: int, input_step: int, ny: int, nx: 
     plane, count = entry(stage.field_planes, k), (ny - 1) * width + nx
     for p in range(0, stage.n_y * _FIELDS, _FIELDS):
         at, to = entry(stage.y_passes, p) + r * width, entry(stage.y_passes, p + 1) + plane
-        taps, radius, odd = (
-            entry(stage.y_passes, p + 2),
-            entry(stage.y_passes, p + 3),
-            entry(stage.y_passes, p + 4) != 0,
-        )
+        taps, radius = entry(stage.y_passes, p + 2), entry(stage.y_passes, p + 3)
+        odd = entry(stage.y_passes, p + 4) != 0
         correlate(stage.lines, at, width, stage.fields, to, count, taps, radius, odd)
 
 
 @compiled
 def emit(stage: Stage, k: int, y: int, n: int, nx: int) -> None:
-    """Filter row `y` of planes ``k .. k + n - 1`` along z, into the stage's rows; every plane `set` after the one before."""
+    """Filter row `y` of planes ``k .. k + n - 1`` along z, into the stage's rows."""
     keep_apart()
     for p in range(0, stage.n_z * _FIELDS, _FIELDS):
         at, to = entry(stage.z_passes, p) + y * stage.width, entry(stage.z_passes, p + 1)
-        taps, radius, odd = (
-            entry(stage.z_passes, p + 2),
-            entry(stage.z_passes, p + 3),
-            entry(stage.z_passes, p + 4) != 0,
-        )
+        taps, radius = entry(stage.z_passes, p + 2), entry(stage.z_passes, p + 3)
+        odd = entry(stage.z_passes, p + 4) != 0
         correlate_planes(stage.fields, stage.field_planes, k, at, stage.rows, to, stage.set, n, nx, taps, radius, odd)

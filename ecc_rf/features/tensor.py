@@ -6,9 +6,9 @@
 
 Both ends are stages that roll along z; the products between them exist for one plane at a time.
 
-Beyond a border of the image every pass sees its input mirrored. For P that is so by itself (see `rolling`), and so it is
-for the square of a component, but across the border a component turns its sign and with it two of the products. There
-the sign is turned back. Along x nothing is to be done: the inner stage mirrors its results, not its input.
+Beyond a border of the image every pass sees its input mirrored. For P that is so by itself (see `rolling`), and so it
+is for the square of a component, but across the border a component turns its sign and with it two of the products.
+There the sign is turned back. Along x nothing is to be done: the inner stage mirrors its results, not its input.
 """
 
 from __future__ import annotations

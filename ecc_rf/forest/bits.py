@@ -58,7 +58,7 @@ class MaskType(types.Type):
     """The numba type of a mask."""
 
 
-MASK = MaskType(name=f"Mask{LANES}")  # type: ignore[no-untyped-call]
+MASK: types.Type = MaskType(f"Mask{LANES}")  # type: ignore[no-untyped-call]
 
 
 @register_model(MaskType)

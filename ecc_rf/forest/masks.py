@@ -194,11 +194,10 @@ def _list_stragglers(
             entries[n_entries + np.uint64(i)] = content << _48 | position << _32 | np.uint64(child[straggler])
         n_entries += n_bytes
         straggler += _1
-    count = np.uint64(n_items)
-    i = _0
-    while i < n_entries:
-        entry = entries[i]
-        i += _1
+    count, number = np.uint64(n_items), _0
+    while number < n_entries:
+        entry = entries[number]
+        number += _1
         content = entry >> _48
         items[count] = (entry & _LOW48) + (lowest_bit(content) * _BYTES << _32)
         count += _1
