@@ -127,7 +127,7 @@ def _cell_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--connectivity", type=int, default=6, help="of voxels of a cell: 6 (default), 18 or 26")
     group.add_argument("--mask", metavar="MASK", help="find no cells where this volume is not 0")
-    group.add_argument("--intensity", default="max", help="signal of a cell: max (default), mean or local")
+    group.add_argument("--intensity", default="mean", help="signal of a cell: mean (default), max or local")
     group.add_argument("--signal-radius", type=int, default=1, metavar="R", help="cube of max and local; default 1")
     group.add_argument("--background-radius", type=int, default=4, metavar="R", help="of the cube; default 4")
     group.add_argument("--background-percentile", type=float, default=5.0, metavar="P", help="in it; default 5")

@@ -271,7 +271,7 @@ class PixelClassifier:
                     chunks=reorder(chunks, out_axes),
                     voxel_size=volume.voxel_size,
                     drange=settings.drange,
-                    attributes=self._attributes(settings),
+                    attributes=self._attributes(settings, job.plan),
                     overwrite=overwrite,
                     dataset=settings.dataset,
                 )
@@ -316,7 +316,7 @@ class PixelClassifier:
         job.run(transpose_to(result, result_axes, CANONICAL), grid, workers=workers)
         return result
 
-    def _attributes(self, settings: Export) -> dict[str, Any]:
+    def _attributes(self, settings: Export, plan: FeaturePlan) -> dict[str, Any]:
         """What is kept with a result, so that it can be understood without the run that made it."""
         record: dict[str, Any] = {
             "version": __version__,
@@ -328,6 +328,8 @@ class PixelClassifier:
             record["label_names"] = [self.label_names[label - 1] for label in settings.labels]
             if settings.dtype != "float32":
                 record["rounding"] = settings.rounding
+        elif settings.kind == "features":
+            record["feature_names"] = list(plan.names)
         elif settings.kind == "segmentation":
             record["label_names"] = list(self.label_names)
         return {"ecc_rf": record}

@@ -19,8 +19,8 @@ from ecc_rf.blocks.progress import voxel_rate
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ecc_rf.classifier import PredictionRecord
     from ecc_rf.pipeline import RunResult
+    from ecc_rf.prediction import PredictionRecord
 
 MOST_LANES = 8  # with a column of their own in the table of labels: more do not fit a terminal
 

@@ -122,7 +122,8 @@ def quantise(probabilities: np.ndarray, dtype: np.dtype, rounding: str) -> np.nd
     scaled = probabilities * np.float32(top)
     if rounding == "nearest":
         np.rint(scaled, out=scaled)
-    return np.clip(scaled, 0, top, out=scaled).astype(dtype)
+    np.clip(scaled, 0, top, out=scaled)
+    return np.asarray(scaled.astype(dtype))
 
 
 def segment(probabilities: np.ndarray) -> np.ndarray:
@@ -131,7 +132,7 @@ def segment(probabilities: np.ndarray) -> np.ndarray:
     >>> segment(np.float32([[0.2, 0.8], [0.5, 0.5], [0, 0]])).tolist()
     [2, 1, 1]
     """
-    return (np.argmax(probabilities, axis=-1) + 1).astype(np.uint8)
+    return np.asarray(np.argmax(probabilities, axis=-1) + 1, np.uint8)
 
 
 def uncertainty(probabilities: np.ndarray) -> np.ndarray:
@@ -144,7 +145,7 @@ def uncertainty(probabilities: np.ndarray) -> np.ndarray:
         return np.zeros(probabilities.shape[:-1], np.float32)
     two = np.partition(probabilities, -2, axis=-1)[..., -2:]
     lead: np.ndarray = two[..., 1] - two[..., 0]
-    return np.subtract(np.float32(1), lead)
+    return np.asarray(1 - lead, np.float32)
 
 
 def resolve_labels(chosen: str | Sequence[int | str] | None, names: Sequence[str]) -> tuple[int, ...]:

@@ -325,6 +325,15 @@ def test_only_large_objects_are_split() -> None:
     assert len(split) > len(untouched)
 
 
+def test_discs_in_one_plane() -> None:
+    """The scale is that of discs, whatever the thickness of the plane is said to be."""
+    y, x = np.mgrid[:40, :50]
+    discs = (np.hypot(y - 20, x - 16) <= 9) | (np.hypot(y - 20, x - 32) <= 9)
+    for thickness in (1.0, 50.0):
+        cells = CellFinder(max_volume=260).find(discs.astype(np.float32), voxel_size=(thickness, 1.0, 1.0))
+        np.testing.assert_allclose(cells[["y", "x"]], [[20, 16], [20, 32]], atol=0.5)
+
+
 @pytest.mark.parametrize("constant", [0, 700])
 def test_a_raw_image_that_says_nothing(constant: int) -> None:
     """Without contrast the probability decides alone."""

@@ -47,12 +47,12 @@ class CellFinder:
         probability, or not at all.
     cell_diameter_um : float, optional
         Expected diameter of a cell in µm, which sets the scale of splitting; default the diameter of the sphere of
-        `max_volume` voxels.
+        `max_volume` voxels (in an image of one plane, of the disc).
     connectivity : {6, 18, 26}
         Which voxels are neighbours: across faces, also across edges, also across corners.
-    intensity : {'max', 'mean', 'local'}
-        Signal of a cell: maximum in the cube of `signal_radius` around the centre voxel, mean of the object's
-        voxels, or mean in that cube.
+    intensity : {'mean', 'max', 'local'}
+        Signal of a cell: mean of the object's voxels (as the original ecc), maximum in the cube of `signal_radius`
+        around the centre voxel, or mean in that cube.
     signal_radius, background_radius : int
         A cube of radius r has ``2 r + 1`` voxels along each axis and is clipped at the volume.
     background_percentile : float
@@ -83,7 +83,7 @@ class CellFinder:
     split: str = "watershed"
     cell_diameter_um: float | None = None
     connectivity: int = 6
-    intensity: str = "max"
+    intensity: str = "mean"
     signal_radius: int = 1
     background_radius: int = 4
     background_percentile: float = 5.0

@@ -83,10 +83,9 @@ def find_cells(settings: CellFinder, inputs: Inputs, use: Resources, *, keep: bo
     limit = settings.max_volume
     if settings.split != "none" and limit is not None and bool((cells.voxels > limit).any()):
         foreground = replace(foreground, raw=inputs.raw)
-        voxel = float(np.prod(inputs.voxel_size))
         splitter = Splitter(
             settings.split,
-            settings.cell_diameter_um or diameter_of(limit * voxel),
+            settings.cell_diameter_um or diameter_of(limit, inputs.voxel_size, use.grid.shape),
             inputs.voxel_size,
             settings.min_volume,
             use.grid.shape,

@@ -10,7 +10,9 @@ slightly smoothed. The widths follow the expected diameter of a cell in µm::
     pieces        . 0 0 0 0 0 1 1 1 1 .
 
 ``maxima`` is the idea of the original ecc, without its random noise: each voxel goes to the nearest local maximum
-of the probability (of the raw value where probabilities are equal).
+of the probability (of the raw value where probabilities are equal). It divides noisy objects too often.
+
+Within an object voxels are neighbours across faces, edges and corners, however the object was found.
 """
 
 from __future__ import annotations
@@ -32,16 +34,34 @@ SURROUND = 0.65  # weight of the wider one
 DISTANCE = 0.08  # sigma of the distance to the edge, in diameters
 DEPTH = 0.01  # a peak that stands less above its valley, as a part of its height, is noise
 CLOSEST = 0.5  # peaks nearer than this, in diameters, belong to one cell
-SMALLEST = 0.2  # a piece of less than this part of a cell's expected volume is none
+SMALLEST = 0.2  # what has less than this part of a cell's expected volume is no piece
 
 
-def diameter_of(volume: float) -> float:
-    """Diameter of the sphere of a volume.
+def ball_content(diameter: float, n_axes: int) -> float:
+    """Volume of a sphere, area of a disc, or length of a line.
 
-    >>> round(diameter_of(4 / 3 * np.pi * 5**3), 9)
+    >>> [round(ball_content(2.0, n), 4) for n in (1, 2, 3)]
+    [2.0, 3.1416, 4.1888]
+    """
+    return float(np.pi ** (n_axes // 2) / {1: 1, 2: 4, 3: 6}[n_axes] * diameter**n_axes)
+
+
+def diameter_of(voxels: float, voxel_size: tuple[float, float, float], shape: tuple[int, ...]) -> float:
+    """Diameter in µm of the ball of so many voxels; a disc in an image of one plane.
+
+    >>> round(diameter_of(np.pi / 6 * 10**3 / 4, (4, 1, 1), (50, 50, 50)), 9)
+    10.0
+    >>> round(diameter_of(np.pi / 4 * 10**2, (4, 1, 1), (1, 50, 50)), 9)
     10.0
     """
-    return float(np.cbrt(6 / np.pi * volume))
+    sizes = _real_sizes(voxel_size, shape)
+    content = voxels * np.prod(sizes)
+    return float((content / ball_content(1.0, len(sizes))) ** (1 / len(sizes)))
+
+
+def _real_sizes(voxel_size: tuple[float, float, float], shape: tuple[int, ...]) -> list[float]:
+    """Extents of a voxel along the axes that have more than one."""
+    return [size for size, n in zip(voxel_size, shape) if n > 1] or [voxel_size[2]]
 
 
 @dataclass(frozen=True)
@@ -113,8 +133,9 @@ class Splitter:
 
     @property
     def _smallest(self) -> float:
-        expected = np.pi / 6 * self.diameter_um**3 / np.prod(self.voxel_size)
-        return max(self.min_volume + 1.0, float(SMALLEST * expected))
+        sizes = _real_sizes(self.voxel_size, self.shape)
+        expected = ball_content(self.diameter_um, len(sizes)) / float(np.prod(sizes))
+        return max(self.min_volume + 1.0, SMALLEST * expected)
 
 
 def gaussian_taps(sigma: float) -> NDArray[np.float64]:
