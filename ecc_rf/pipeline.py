@@ -151,6 +151,7 @@ def run(
     folders = result_folders(paths, Path(output))
     for path, folder in zip(paths, folders):
         with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as volume:
+            _ = volume.voxel_size or _voxels_as_unit(finder, limits or {}, [])
             classifier.plan(AxisView(volume, CANONICAL).shape, volume.name)
         prepare_folder(folder, overwrite=settings.overwrite)
     return [
@@ -174,10 +175,7 @@ def _run_one(
     notes = [*project.notes, *(f"The stored forest is stale: {reason}." for reason in project.stale())]
     probability = folder / FORMATS[settings.format]
     with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as image:
-        voxel_size = image.voxel_size
-        if voxel_size is None:
-            voxel_size = (1.0, 1.0, 1.0)
-            notes.append(UNKNOWN_VOXEL_SIZE)
+        voxel_size = image.voxel_size or _voxels_as_unit(finder, limits, notes)
         prediction = classifier.predict_volume(
             image,
             probability,
@@ -284,9 +282,7 @@ def find_cells(
         volume = stack.enter_context(open_volume(probability, axes=axes, voxel_size=voxel_size))
         image = stack.enter_context(open_volume(raw)) if raw is not None else None
         size = volume.voxel_size or (image.voxel_size if image else None)
-        if size is None:
-            size = (1.0, 1.0, 1.0)
-            notes.append(UNKNOWN_VOXEL_SIZE)
+        size = size or _voxels_as_unit(finder, limits or {}, notes)
         if image is None:
             notes.append("Without --raw the intensities deltaI, BG and deltaI_total are empty.")
         with _noted(notes):
@@ -304,6 +300,27 @@ def find_cells(
             cells = filter_cells(cells, **(limits or {}))
     write_cells(cells, output, overwrite=overwrite)
     return cells, notes
+
+
+def _voxels_as_unit(
+    finder: CellFinder, limits: Mapping[str, float | None], notes: list[str]
+) -> tuple[float, float, float]:
+    """A voxel of 1 where its size in µm is not known, with a note.
+
+    Raises
+    ------
+    SettingError
+        If a setting is in µm: it would silently mean something else.
+    """
+    for name, value in (("cell_diameter_um", finder.cell_diameter_um), *limits.items()):
+        if name.endswith("_um") and value is not None:
+            raise SettingError(
+                f"The voxel size is unknown, so that {value} µm cannot be told in voxels.",
+                where=name,
+                do="Give --voxel-size Z,Y,X.",
+            )
+    notes.append(UNKNOWN_VOXEL_SIZE)
+    return 1.0, 1.0, 1.0
 
 
 def filter_table(

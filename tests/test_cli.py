@@ -292,6 +292,15 @@ def test_options_that_cannot_be_read(
     assert "such as" in capsys.readouterr().err
 
 
+def test_micrometres_need_a_voxel_size(tmp_path: Path, project: str, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "image.npy", np.zeros((20, 20, 20), np.uint16))
+    for command in (["run", project], ["cells"]):
+        for option in (["--cell-diameter-um", "9"], ["--min-diameter-um", "5"]):
+            message = fails(capsys, *command, str(tmp_path / "image.npy"), "-o", str(tmp_path / "out.csv"), *option)
+            assert "--voxel-size" in message and option[1] in message
+    assert leftovers(tmp_path) == ["image.npy"]
+
+
 def test_voxels_that_are_not_finite(tmp_path: Path, project: str, capsys: pytest.CaptureFixture[str]) -> None:
     image = np.zeros((20, 20, 20), np.float32)
     image[3, 4, 5] = np.nan
