@@ -49,7 +49,7 @@ def profiles(cells: pd.DataFrame, extents_um: tuple[float, float, float]) -> str
 def overview(cells: pd.DataFrame, extents_um: tuple[float, float, float]) -> str:
     """Where the cells are, seen along each axis, as HTML."""
     views = (("X", "Y", 2, 1), ("X", "Z", 2, 0), ("Z", "Y", 0, 1))
-    with drawing(9, 3.2) as (figure, html):
+    with drawing(9, 3.2, fitted=True) as (figure, html):
         for axes, (across, down, i, j) in zip(figure.subplots(1, 3), views):
             span = [[0, max(extents_um[i], 1e-9)], [0, max(extents_um[j], 1e-9)]]
             counts, xs, ys = np.histogram2d(cells[across], cells[down], bins=40, range=span)
@@ -112,7 +112,7 @@ def section(
     inside = cells.y.between(rows.start, rows.stop) & cells.x.between(columns.start, columns.stop)
     near = cells[(cells.z.round() == z) & inside]
     with drawing(9, 4.4) as (figure, html):
-        for axes in figure.subplots(1, 2, sharey=True):
+        for axes in figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.08}):
             axes.imshow(
                 plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-9), extent=extent, interpolation="nearest"
             )
@@ -135,11 +135,16 @@ class Html:
 
 
 @contextmanager
-def drawing(width: float, height: float) -> Iterator[tuple[Figure, Html]]:
-    """A figure of this size in inches; at the end it becomes an embedded image."""
+def drawing(width: float, height: float, *, fitted: bool = False) -> Iterator[tuple[Figure, Html]]:
+    """A figure of this size in inches; at the end it becomes an embedded image.
+
+    A fitted figure makes room for all that surrounds its panels, at twice the time.
+    """
     from matplotlib.figure import Figure as NewFigure  # no pyplot: nothing global, no window
 
-    figure = NewFigure(figsize=(width, height), layout="constrained")
+    figure = NewFigure(figsize=(width, height), layout="constrained" if fitted else None)
+    if not fitted:  # margins in inches
+        figure.subplots_adjust(0.75 / width, 0.5 / height, 1 - 0.15 / width, 1 - 0.1 / height, wspace=0.35)
     html = Html()
     yield figure, html
     buffer = io.BytesIO()
