@@ -29,11 +29,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ecc-rf: error: {error}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
-        print("ecc-rf: interrupted; nothing unfinished was left behind.", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return _interrupted()
+    except (
+        RuntimeError
+    ) as error:  # what Ctrl-C becomes in the middle of a class's definition, while something is imported
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        return _interrupted()
     except BrokenPipeError:  # the reader of our output has gone, as in `ecc-rf info … | head`
         sys.stderr.close()
     return 0
+
+
+def _interrupted() -> int:
+    print("ecc-rf: interrupted; nothing unfinished was left behind.", file=sys.stderr)
+    return EXIT_INTERRUPTED
 
 
 def _run(a: argparse.Namespace) -> None:

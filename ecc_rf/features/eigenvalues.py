@@ -215,11 +215,11 @@ def eigenvalues3(
 
     Parameters
     ----------
-    rows : np.ndarray
+    rows, at, base : Buffer, Table, int
         Elements xx, yy, zz, xy, xz, yz of matrix i at ``rows[at[k] + base + i]``.
-    work : np.ndarray
+    work, step : Buffer, int
         Five rows of `step` voxels for what passes between the loops.
-    target : np.ndarray
+    target, to, target_step : Buffer, int, int
         Eigenvalue k of matrix i goes to ``target[to + k target_step + i]``.
     count : int
         Number of matrices; rounded up to whole vectors.

@@ -54,6 +54,9 @@ compiled = _njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 compiled_inline = _njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """Decorator of small functions that become part of their callers."""
 
+compiled_in_place = _njit(inline="always", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""Decorator of larger functions with one or two callers: compiled with them, not once more for themselves."""
+
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 _BITS = ir.VectorType(ir.IntType(32), LANES)

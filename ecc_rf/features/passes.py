@@ -214,6 +214,9 @@ def fused_range(extent: int, radius: int) -> tuple[int, int]:
     one, and is not entered for less than 32 columns beyond the first multiple of 32. The other columns are
     computed one by one by code that the compiler must not fuse (C99 mode).
 
+    This is as if fastfilters were given the whole image. ilastik does so with images smaller than its own blocks; of
+    larger ones the columns near the ends of its blocks are rounded differently, wherever they happen to be.
+
     >>> fused_range(1000, 4), fused_range(60, 4)
     ((8, 992), (0, 0))
     """

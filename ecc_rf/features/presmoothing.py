@@ -20,6 +20,7 @@ from ecc_rf.features.lanes import (
     Buffer,
     Table,
     compiled,
+    compiled_in_place,
     entry,
     keep_apart,
 )
@@ -157,7 +158,7 @@ def _plane(pre: Presmoothing, part: Window, z: int, target: Buffer, to: int) -> 
     smooth(pre.lines, pre.line_rows, r, NONE, target, to, width, ny, nx, pre.taps, r)
 
 
-@compiled
+@compiled_in_place
 def presmooth(pre: Presmoothing, part: Window, k: int, n: int, n_read: int) -> int:
     """Planes ``k .. k + n - 1`` of a window into ``pre.planes``; `n_read` planes have come by already.
 
@@ -166,7 +167,6 @@ def presmooth(pre: Presmoothing, part: Window, k: int, n: int, n_read: int) -> i
     int
         The new `n_read`.
     """
-    keep_apart()
     ny, nx = part.y1 - part.y0, part.x1 - part.x0
     if pre.depth == 0:
         for j in range(n):

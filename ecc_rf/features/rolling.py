@@ -18,12 +18,14 @@ derivatives (`tensor`).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from numba import njit
 
 from ecc_rf.features.combine import Features, Output, write_row
-from ecc_rf.features.lanes import NONE, compiled, keep_apart
+from ecc_rf.features.lanes import NONE, compiled_in_place
 from ecc_rf.features.presmoothing import Presmoothing, Window, presmooth
 from ecc_rf.features.stage import Stage, emit, feed
 from ecc_rf.features.tensor import Tensor, integrate
@@ -56,10 +58,9 @@ class Scale(NamedTuple):
     tensor_features: Features
 
 
-@compiled
+@compiled_in_place
 def _emit_planes(stage: Stage, features: Features, part: Window, out: Output, first: int, last: int) -> int:
     """Planes `first` to ``last - 1`` of a tile, if any: along z, combined, stored. Returns where to go on."""
-    keep_apart()
     nx = part.x1 - part.x0
     for y in range(part.y1 - part.y0):
         emit(stage, first + stage.depth, y, last - first, nx)
@@ -69,7 +70,7 @@ def _emit_planes(stage: Stage, features: Features, part: Window, out: Output, fi
     return last if last > first else first
 
 
-@compiled
+@compiled_in_place
 def _feed_tensor(scale: Scale, part: Window, k: int, n: int) -> None:
     """Planes ``k .. k + n - 1`` of P into the gradient."""
     pre, edge = scale.pre, scale.tensor.outer.radius
@@ -78,52 +79,74 @@ def _feed_tensor(scale: Scale, part: Window, k: int, n: int) -> None:
         feed(scale.tensor.inner, pre.planes, j * pre.plane, NONE, ny, nx, x0, k + j)
 
 
-@njit(nogil=True, cache=True)
-def roll(part: Window, scale: Scale, out: Output) -> None:
-    """All features of one scale of one input channel in one tile.
+def _sources() -> str:
+    """Fingerprint of the code of this room."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
-    Parameters
-    ----------
-    part : Window
-        The tile.
-    scale : Scale
-        What to compute, with buffers for a tile of at least these extents.
-    out : Output
-        Where the results go.
+
+def _make_roll(sources: str) -> Any:
+    """Compile `roll`; `sources` stands for the code that it was made from.
+
+    numba keeps compiled code until the file of the outermost function changes, but the functions that are called are in
+    other files. What a function closes over is part of the key, too.
     """
-    depth, reach, pre, filters, tensor = scale.depth, scale.reach, scale.pre, scale.filters, scale.tensor
-    planes, ny, nx, x0 = part.z1 - part.z0, part.y1 - part.y0, part.x1 - part.x0, part.x_block + part.x0
-    needed = Window(
-        part.block,
-        part.nz,
-        part.ny,
-        part.nx,
-        part.z0 - depth,
-        part.z1 + depth,
-        part.y0 - reach,
-        part.y1 + reach,
-        part.x0 - reach,
-        part.x1 + reach,
-        part.x_block,
-        part.image_width,
-    )
-    n_read = n_filtered = n_multiplied = n_integrated = NONE
-    for k in range(0, planes + 2 * depth, CHUNK):
-        n = min(CHUNK, planes + 2 * depth - k)
-        n_read = presmooth(pre, needed, k, n, n_read)
-        if scale.filter_features.n > 0:
-            inset = depth - filters.depth  # the structure tensor reaches farther than the filters
-            for j in range(n):
-                plane = k + j - inset
-                if 0 <= plane < planes + 2 * filters.depth:
-                    at = j * pre.plane + (reach - filters.radius) * (pre.width + 1)
-                    feed(filters, pre.planes, at, NONE, ny, nx, x0, plane)
-            ready = min(planes, k + n - inset - 2 * filters.depth)
-            n_filtered = _emit_planes(filters, scale.filter_features, part, out, n_filtered, ready)
-        if scale.tensor_features.n > 0:
-            _feed_tensor(scale, part, k, n)
-            while n_multiplied < min(planes + 2 * tensor.outer.depth, k + n - 2 * tensor.inner.depth):
-                integrate(tensor, part, n_multiplied)
-                n_multiplied += 1
-            ready = min(planes, n_multiplied - 2 * tensor.outer.depth)
-            n_integrated = _emit_planes(tensor.outer, scale.tensor_features, part, out, n_integrated, ready)
+
+    @njit(nogil=True, cache=True)
+    def roll(part: Window, scale: Scale, out: Output) -> None:
+        if len(sources) == 0:
+            return
+        depth, reach, pre, filters, tensor = scale.depth, scale.reach, scale.pre, scale.filters, scale.tensor
+        planes, ny, nx, x0 = part.z1 - part.z0, part.y1 - part.y0, part.x1 - part.x0, part.x_block + part.x0
+        needed = Window(
+            part.block,
+            part.nz,
+            part.ny,
+            part.nx,
+            part.z0 - depth,
+            part.z1 + depth,
+            part.y0 - reach,
+            part.y1 + reach,
+            part.x0 - reach,
+            part.x1 + reach,
+            part.x_block,
+            part.image_width,
+        )
+        n_read = n_filtered = n_multiplied = n_integrated = NONE
+        for k in range(0, planes + 2 * depth, CHUNK):
+            n = min(CHUNK, planes + 2 * depth - k)
+            n_read = presmooth(pre, needed, k, n, n_read)
+            if scale.filter_features.n > 0:
+                inset = depth - filters.depth  # the structure tensor reaches farther than the filters
+                for j in range(n):
+                    plane = k + j - inset
+                    if 0 <= plane < planes + 2 * filters.depth:
+                        at = j * pre.plane + (reach - filters.radius) * (pre.width + 1)
+                        feed(filters, pre.planes, at, NONE, ny, nx, x0, plane)
+                ready = min(planes, k + n - inset - 2 * filters.depth)
+                n_filtered = _emit_planes(filters, scale.filter_features, part, out, n_filtered, ready)
+            if scale.tensor_features.n > 0:
+                _feed_tensor(scale, part, k, n)
+                while n_multiplied < min(planes + 2 * tensor.outer.depth, k + n - 2 * tensor.inner.depth):
+                    integrate(tensor, part, n_multiplied)
+                    n_multiplied += 1
+                ready = min(planes, n_multiplied - 2 * tensor.outer.depth)
+                n_integrated = _emit_planes(tensor.outer, scale.tensor_features, part, out, n_integrated, ready)
+
+    return roll
+
+
+roll = _make_roll(_sources())
+"""All features of one scale of one input channel in one tile: ``roll(part, scale, out)``.
+
+Parameters
+----------
+part : Window
+    The tile.
+scale : Scale
+    What to compute, with buffers for a tile of at least these extents.
+out : Output
+    Where the results go.
+"""

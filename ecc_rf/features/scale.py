@@ -45,6 +45,13 @@ def make_scale(memory: Memory, step: ScaleStep, image_width: int, count: tuple[i
         What to compute.
     image_width : int
         Extent of the whole image along x.
+    count : tuple of int
+        Extents of the largest tile.
+
+    Returns
+    -------
+    Scale
+        What `rolling.roll` needs.
     """
     nz, ny, nx = count
     kernels = {
@@ -56,8 +63,8 @@ def make_scale(memory: Memory, step: ScaleStep, image_width: int, count: tuple[i
         "v": step.inner_first,
         IDENTITY: Kernel((1.0,)),
     }
-    width = buffer_width(nx + 2 * (step.radius - step.presmoothing.radius))
     margin = 2 * (step.radius - step.presmoothing.radius)
+    width = buffer_width(nx + margin)
 
     def stage(words: Sequence[Sequence[str]], ny: int, nx: int) -> Stage:
         return make_stage(memory, words, kernels, image_width, width, (ny, nx), nz + margin, CHUNK)

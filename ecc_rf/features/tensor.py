@@ -15,7 +15,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ecc_rf.features.lanes import LANES, NEXT, NONE, Buffer, compiled, keep_apart, load, negative, store
+from ecc_rf.features.lanes import (
+    LANES,
+    NEXT,
+    NONE,
+    Buffer,
+    compiled,
+    compiled_in_place,
+    load,
+    negative,
+    store,
+)
 from ecc_rf.features.presmoothing import Window
 from ecc_rf.features.stage import Stage, emit, feed
 
@@ -62,7 +72,7 @@ def _multiply_row(inner: Stage, target: Buffer, to: int, step: int, turn_y: bool
             store(target, to + i + 2 * step, x * y)
 
 
-@compiled
+@compiled_in_place
 def integrate(tensor: Tensor, part: Window, g: int) -> None:
     """Plane `g` of the products, counted from where the outer stage needs them, into the outer stage.
 
@@ -73,7 +83,6 @@ def integrate(tensor: Tensor, part: Window, g: int) -> None:
     part : Window
         What is wanted in the end.
     """
-    keep_apart()
     inner, outer = tensor.inner, tensor.outer
     edge = outer.radius
     ny, nx, x0 = part.y1 - part.y0, part.x1 - part.x0, part.x_block + part.x0
