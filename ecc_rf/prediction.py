@@ -33,7 +33,7 @@ from ecc_rf.blocks import (
     show_memory,
 )
 from ecc_rf.errors import ImageValueError, SettingError, ShapeError
-from ecc_rf.export import Export
+from ecc_rf.export import Export, quantise
 from ecc_rf.features import FeaturePlan, compute_features
 from ecc_rf.forest import RandomForest
 
@@ -127,9 +127,13 @@ class Prediction:
             return np.moveaxis(features, 0, -1)
         shape = features.shape[1:]
         rows = features.reshape(self.plan.n_features, -1)
-        probabilities = self.forest.predict_features(rows, shape_zyx=shape).reshape(*shape, -1)
+        # Few labels cost less than all, and have the same values.
+        labels = self.export.labels if self.export.kind == "probabilities" else ()
+        probabilities = self.forest.predict_features(rows, labels=labels or None).reshape(*shape, -1)
         if inside is not None:
             probabilities *= inside[..., np.newaxis]
+        if labels:
+            return quantise(probabilities, self.export.stored_dtype, self.export.rounding)
         return self.export.convert(probabilities)
 
     @property

@@ -17,9 +17,11 @@ find_python() {
 
 [ -x .venv/bin/python ] || "$(find_python)" -m venv .venv
 
-# Installs again only after the list of dependencies has changed.
-wanted="$(cksum <pyproject.toml) $*"
-if [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "${1:-.}"
-    echo "$wanted" >.venv/installed
+# Installs again only after the list of dependencies has changed. What the tests need holds what the program needs.
+extras="${1:-.}"
+wanted="$(cksum <pyproject.toml)"
+if [ "$(cat .venv/installed-tests 2>/dev/null)" != "$wanted" ] &&
+    { [ "$extras" != "." ] || [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; }; then
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$extras"
+    [ "$extras" = "." ] && echo "$wanted" >.venv/installed || echo "$wanted" >.venv/installed-tests
 fi

@@ -128,6 +128,8 @@ def test_weighted_leaves_need_weights() -> None:
         ({"classes": []}, "1 to 255"),
         ({"n_labels": 1}, "only 1 labels"),
         ({"n_features": 0}, "0 feature columns"),
+        ({"n_features": 2**24}, "expected 1 to 8388608"),
+        ({"forests": [[small_tree()] * 65536]}, "65535 at the most"),
         ({"forests": []}, "at least one"),
         ({"forests": [[], [small_tree()]]}, "at least one"),
         ({"weighted": [True, False]}, "2 weighting flags for 1 forests"),
@@ -204,6 +206,13 @@ def test_keys_have_the_order_of_the_numbers() -> None:
     t = np.concatenate([x[:500].astype(np.float64), x[:500] * (1 + 1e-12), [1e39, -1e39, 1e-300, -1e-300]])
     keys, thresholds = keys_of(x), keys_of(float32_at_least(t))
     np.testing.assert_array_equal(keys[:, np.newaxis] < thresholds, x[:, np.newaxis].astype(np.float64) < t)
+
+
+def test_stored_functions_are_stale_when_any_file_of_the_room_has_changed() -> None:
+    from ecc_rf.forest.masks import walk_masks
+
+    _, files = walk_masks._cache._cache_file._source_stamp  # type: ignore[attr-defined]
+    assert {"bits.py", "lists.py", "masks.py", "packed.py"} <= {name for name, _, _ in files}
 
 
 def test_reading_a_forest_does_not_load_the_compiler() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ecc_rf.errors import SettingError, ShapeError
+from ecc_rf.errors import LabelError, SettingError, ShapeError
 from ecc_rf.forest import RandomForest, Tree
 from ecc_rf.forest.bits import LANES
 from ecc_rf.forest.traversal import CHUNK
@@ -166,6 +166,60 @@ def test_votes_are_what_the_trees_say() -> None:
     votes = forest.count_votes(np.ascontiguousarray(rows.T))
     assert votes.dtype == np.uint8
     np.testing.assert_array_equal(votes, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    labels=st.lists(st.integers(1, 7), max_size=4),
+    trees=st.lists(st.sampled_from([1, 3, 13, 25]), min_size=1, max_size=3),
+    decisions=st.sampled_from([0, 3, 60]),
+    pure=st.sampled_from([1.0, 0.97, 0.0]),
+    weighted=st.booleans(),
+)
+def test_few_labels_have_the_values_they_have_among_all(
+    seed: int, labels: list[int], trees: list[int], decisions: int, pure: float, weighted: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    forests = [[random_tree(rng, decisions, 3, 4, pure=pure) for _ in range(count)] for count in trees]
+    forest = RandomForest.from_trees(forests, 3, [1, 2, 4, 6], 7, weighted=weighted)
+    features = np.ascontiguousarray(telling_rows(rng, 500, 3).T)
+    channels = [label - 1 for label in labels]
+    np.testing.assert_array_equal(
+        forest.predict_features(features, labels=labels), forest.predict_features(features)[:, channels]
+    )
+    if forest.is_pure:
+        np.testing.assert_array_equal(
+            forest.count_votes(features, labels=labels), forest.count_votes(features)[:, channels]
+        )
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    label=st.integers(1, 5),
+    trees=st.lists(st.sampled_from([1, 3, 13, 25, 50, 100]), min_size=1, max_size=3),
+    classes=st.sampled_from([[1], [1, 2], [2, 3, 4]]),
+    threshold=st.one_of(st.sampled_from([-1.0, 0.0, 0.5, 0.7, 1.0, 2.0, 0.1]), st.floats(0, 1)),
+    pure=st.sampled_from([1.0, 1.0, 0.97]),
+)
+def test_decisions_are_those_of_the_probabilities(
+    seed: int, label: int, trees: list[int], classes: list[int], threshold: float, pure: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    forests = [[random_tree(rng, 6, 2, len(classes), pure=pure) for _ in range(count)] for count in trees]
+    forest = RandomForest.from_trees(forests, 2, classes, 5)
+    features = np.ascontiguousarray(telling_rows(rng, 700, 2).T)
+    probability = forest.predict_features(features)[:, label - 1]
+    for limit in (threshold, float(rng.choice(probability))):  # one that many voxels meet exactly, too
+        np.testing.assert_array_equal(forest.decide_features(features, label, limit), probability > np.float32(limit))
+
+
+@pytest.mark.parametrize("labels", [[0], [1, 4], [-1]])
+def test_labels_that_are_not_there_are_refused(labels: list[int]) -> None:
+    forest = RandomForest.from_trees([[random_tree(np.random.default_rng(0), 5, 3, 2)]], 3, [1, 2], 3)
+    with pytest.raises(LabelError, match="labels 1 to 3"):
+        forest.predict_features(np.zeros((3, 1), np.float32), labels=labels)
 
 
 def test_divided_votes_cannot_be_counted() -> None:

@@ -51,6 +51,14 @@ POSITION_OF_LANE = _position_of_lane()
 LANE_OF_POSITION = np.argsort(POSITION_OF_LANE).astype(np.uint32)
 
 
+def aligned(length: int, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """An empty array that begins with a cache line: comparisons that straddle two take half as long again."""
+    n_bytes = length * np.dtype(dtype).itemsize
+    memory = np.empty(n_bytes + 64, np.uint8)
+    begin = -memory.ctypes.data % 64
+    return memory[begin : begin + n_bytes].view(dtype)
+
+
 _compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = intrinsic  # numba calls them with a context more
 
 
@@ -58,13 +66,13 @@ class MaskType(types.Type):
     """The numba type of a mask."""
 
 
-MASK: types.Type = MaskType(f"Mask{LANES}")  # type: ignore[no-untyped-call]
+MASK: types.Type = MaskType(f"Mask{LANES}")
 
 
 @register_model(MaskType)
 class _MaskModel(models.PrimitiveModel):
     def __init__(self, manager: Any, frontend_type: Any) -> None:
-        super().__init__(manager, frontend_type, _MASK)
+        super().__init__(manager, frontend_type, _MASK)  # type: ignore[no-untyped-call]
 
 
 def _constant(values: list[int], element: ir.Type) -> ir.Constant:
@@ -152,7 +160,6 @@ def _bitwise(operation: Callable[[Any, Any, Any], Any]) -> Any:
 
 both = _bitwise(lambda builder, a, b: builder.and_(a, b))
 only_first = _bitwise(lambda builder, a, b: builder.and_(a, builder.not_(b)))
-either = _bitwise(lambda builder, a, b: builder.or_(a, b))
 differ = _bitwise(lambda builder, a, b: builder.xor(a, b))
 
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from ecc_rf.forest.compiled import compiled
 from ecc_rf.forest.model import RandomForest
 from ecc_rf.forest.packed import float32_at_least, keys_of
 from ecc_rf.forest.tile import Keys, Voxels
@@ -26,7 +26,7 @@ _LEVELS = 6
 _PLACES = 1 << _LEVELS
 _ANSWERS = _PLACES * _PLACES
 
-_0, _1 = np.uint64(0), np.uint64(1)
+_0, _1, _LEVEL_BITS = np.uint64(0), np.uint64(1), np.uint64(_LEVELS)
 _PLACE = np.uint64(_PLACES - 1)
 
 
@@ -35,18 +35,18 @@ class Guide(NamedTuple):
 
     Attributes
     ----------
-    feature : (2, places) uint32
+    feature : (2, places) uint64
     threshold : (2, places) int32
         Keys; beyond every number where the tree has no decision: everything goes left.
     """
 
-    feature: npt.NDArray[np.uint32]
+    feature: npt.NDArray[np.uint64]
     threshold: npt.NDArray[np.int32]
 
 
 def guide_of(forest: RandomForest) -> Guide:
     """Take over the first levels of the forest's largest trees."""
-    feature = np.zeros((2, _PLACES), np.uint32)
+    feature = np.zeros((2, _PLACES), np.uint64)
     threshold = np.full((2, _PLACES), np.iinfo(np.int32).max, np.int32)
     keys = keys_of(float32_at_least(forest.threshold))
     largest = np.argsort(-np.diff(forest.tree_start), kind="stable")[:2]
@@ -62,24 +62,27 @@ def guide_of(forest: RandomForest) -> Guide:
     return Guide(feature, threshold)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def sort_voxels(keys: Keys, guide: Guide, order: Voxels) -> None:
+@compiled
+def sort_voxels(keys: Keys, rows: npt.NDArray[np.uint64], threshold: Keys, order: Voxels) -> None:
     """Fill `order` with the numbers of a chunk's voxels, sorted by the guide.
 
     Parameters
     ----------
-    keys : (features, stride) int32
-        The chunk, of at least ``len(order)`` voxels.
-    guide : Guide
+    keys : (features * stride,) int32
+        The chunk, feature by feature, of at least ``len(order)`` voxels.
+    rows : (2, places) uint64
+        The guide's features, times `stride`.
+    threshold : (2, places) int32
+        The guide's thresholds.
     order : (voxels,) uint32
     """
     answers = np.empty(order.size, np.uint16)
     for i in range(order.size):
-        voxel, first, second = np.uint64(i), _1, _1
+        voxel, a, b = np.uint64(i), _1, _1
         for _ in range(_LEVELS):  # both trees at once: two chains of loads that do not wait for each other
-            first = first << _1 | np.uint64(keys[guide.feature[_0, first], voxel] >= guide.threshold[_0, first])
-            second = second << _1 | np.uint64(keys[guide.feature[_1, second], voxel] >= guide.threshold[_1, second])
-        answers[i] = (first & _PLACE) * np.uint64(_PLACES) + (second & _PLACE)
+            a = a << _1 | np.uint64(keys[rows[_0, a] + voxel] >= threshold[_0, a])
+            b = b << _1 | np.uint64(keys[rows[_1, b] + voxel] >= threshold[_1, b])
+        answers[i] = (a & _PLACE) << _LEVEL_BITS | (b & _PLACE)
     end = np.zeros(_ANSWERS + 1, np.uint32)
     for answer in answers:
         end[np.uint64(answer) + _1] += np.uint32(1)

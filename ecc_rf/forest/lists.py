@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from ecc_rf.forest.compiled import compiled
 
 Words = npt.NDArray[np.uint64]
 
@@ -26,7 +27,7 @@ _LOW = np.uint64(0xFFFFFFFF)
 _0, _1, _5, _31, _32 = (np.uint64(value) for value in (0, 1, 5, 31, 32))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def walk_lists(nodes: Words, keys: npt.NDArray[np.int32], items: Words, n_items: np.int64, done: Words) -> np.int64:
     """Bring voxels from the decisions they are at to their leaves.
 

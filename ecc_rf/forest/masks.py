@@ -16,9 +16,9 @@ neighbouring entries side by side. A child goes to one of three places, or nowhe
 
 * a decision that many voxels reach: into the queue;
 * a decision that few voxels reach: it is cheaper to walk those singly, see :mod:`~ecc_rf.forest.lists`;
-* a leaf: its mask is added to the counters of its class, unless that class is the uncounted one.
+* a leaf: its mask is added to the counters of its group of classes, unless that is the uncounted one.
 
-Counters are kept bit by bit: plane j of a class holds bit j of all voxels' counts, and adding a mask is a chain of
+Counters are kept bit by bit: plane j of a group holds bit j of all voxels' counts, and adding a mask is a chain of
 exclusive-or and carry that leaves out no voxel and takes no branch.
 """
 
@@ -28,13 +28,13 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from ecc_rf.forest.bits import (
     BYTES,
     LANES,
     POSITION_OF_LANE,
     WORDS,
+    aligned,
     below,
     both,
     count_bits,
@@ -46,6 +46,8 @@ from ecc_rf.forest.bits import (
     prefetch,
     store,
 )
+from ecc_rf.forest.compiled import compiled
+from ecc_rf.forest.packed import COUNTED, COUNTED_BIT, LEAF_BIT
 
 Words = npt.NDArray[np.uint64]
 
@@ -60,11 +62,11 @@ _MOST_MASKS = TREES_AT_ONCE * LANES + 1  # stragglers, or leaves: no more than t
 _STRAGGLERS = np.uint64(_RING)
 _LEAVES = np.uint64(_RING + _MOST_MASKS)
 
+_EVERYONE = np.full(WORDS, 2**64 - 1, np.uint64)
 _0, _1, _32, _48 = (np.uint64(value) for value in (0, 1, 32, 48))
 _LOW = np.uint64(0xFFFFFFFF)
 _LOW48 = np.uint64(0xFFFFFFFFFFFF)
-_LEAF_SHIFT, _COUNTED_SHIFT = np.uint64(31), np.uint64(30)
-_NUMBER = np.uint64(0x3FFFFFFF)
+_LEAF_BIT, _COUNTED_BIT, _NUMBER = np.uint64(LEAF_BIT), np.uint64(COUNTED_BIT), np.uint64(COUNTED - 1)
 _RING_INDEX = np.uint64(_RING - 1)
 _BYTES = np.uint64(BYTES)
 _PLANES = np.uint64(PLANES)
@@ -72,28 +74,36 @@ _MANY = np.uint64(_FEW + 1)
 
 
 class MaskSpace(NamedTuple):
-    """Working memory of one walk: the queue, the stragglers and the leaves, one behind the other."""
+    """Working memory of one walk: the queue, the stragglers and the leaves, one behind the other.
+
+    Attributes
+    ----------
+    masks, child : uint64, uint32
+        A mask, and the child that its voxels go to.
+    entries : uint64
+        Bytes of stragglers' masks.
+    """
 
     masks: Words
     child: npt.NDArray[np.uint32]
-    bytes: Words
+    entries: Words
 
 
-@njit(nogil=True, cache=True)
 def mask_space() -> MaskSpace:
     """Allocate the working memory."""
     size = _RING + 2 * _MOST_MASKS
     return MaskSpace(
-        np.empty(size * WORDS, np.uint64), np.empty(size, np.uint32), np.empty(_MOST_MASKS + _FEW, np.uint64)
+        masks=aligned(size * WORDS, np.uint64),
+        child=aligned(size, np.uint32),
+        entries=aligned(_MOST_MASKS + _FEW, np.uint64),
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def walk_masks(
     nodes: Words,
     roots: npt.NDArray[np.uint32],
     keys: npt.NDArray[np.int32],
-    alive: Words,
     planes: Words,
     space: MaskSpace,
     items: Words,
@@ -109,9 +119,7 @@ def walk_masks(
         Roots of the trees.
     keys : (features * LANES,) int32
         The tile.
-    alive : (WORDS,) uint64
-        Mask of the voxels that are to walk.
-    planes : (classes * PLANES * WORDS,) uint64
+    planes : ((groups + 1) * PLANES * WORDS,) uint64
         Counters, which the leaves' votes are added to.
     space : MaskSpace
     items : uint64
@@ -125,13 +133,13 @@ def walk_masks(
     """
     masks, child = space.masks, space.child
     head, tail, stragglers, leaves = _0, _0, _STRAGGLERS, _LEAVES
-    start = load(alive, _0)
+    everyone = load(_EVERYONE, _0)
     for root in roots:
-        is_leaf = np.uint64(root) >> _LEAF_SHIFT
+        is_leaf = np.uint64(root) >> _LEAF_BIT
         place = leaves if is_leaf else tail
-        store(masks, place, start)
+        store(masks, place, everyone)
         child[place] = root
-        leaves += (np.uint64(root) >> _COUNTED_SHIFT) & is_leaf
+        leaves += (np.uint64(root) >> _COUNTED_BIT) & is_leaf
         tail += is_leaf ^ _1
     while head != tail:
         entry = head & _RING_INDEX
@@ -146,7 +154,7 @@ def walk_masks(
             else:
                 part, to = only_first(reach, smaller), children >> _32
             size = count_bits(occupied(part))
-            is_leaf = to >> _LEAF_SHIFT
+            is_leaf = to >> _LEAF_BIT
             some = np.uint64(size != _0)
             many = np.uint64(size >= _MANY)
             # Always written, kept only if a counter moves on: no branch to mispredict.
@@ -154,14 +162,14 @@ def walk_masks(
             store(masks, place, part)
             child[place] = np.uint32(to)
             prefetch(nodes, (to & _NUMBER) << _1)  # its turn comes soon; a leaf's number is as good as any
-            leaves += (to >> _COUNTED_SHIFT) & is_leaf & some
+            leaves += (to >> _COUNTED_BIT) & is_leaf & some
             tail += (is_leaf ^ _1) & many
             stragglers += (is_leaf ^ _1) & (many ^ _1) & some
     _add_votes(masks, child, leaves, planes)
-    return _list_stragglers(masks, child, stragglers, space.bytes, items, n_items)
+    return _list_stragglers(masks, child, stragglers, space.entries, items, n_items)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _add_votes(masks: Words, child: npt.NDArray[np.uint32], end: np.uint64, planes: Words) -> None:
     leaf = _LEAVES
     while leaf != end:
@@ -175,7 +183,7 @@ def _add_votes(masks: Words, child: npt.NDArray[np.uint32], end: np.uint64, plan
         leaf += _1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _list_stragglers(
     masks: Words, child: npt.NDArray[np.uint32], end: np.uint64, entries: Words, items: Words, n_items: np.int64
 ) -> np.int64:
@@ -207,10 +215,10 @@ def _list_stragglers(
     return np.int64(count)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def empty_planes(planes: Words, class_number: int, counts: npt.NDArray[np.uint16]) -> None:
-    """Add a class's counters that are kept bit by bit to plain ones, (LANES,) uint16, and clear them."""
-    own = planes[class_number * PLANES * WORDS : (class_number + 1) * PLANES * WORDS]
+@compiled
+def empty_planes(planes: Words, group: int, counts: npt.NDArray[np.uint16]) -> None:
+    """Add a group's counters that are kept bit by bit to plain ones, (LANES,) uint16, and clear them."""
+    own = planes[group * PLANES * WORDS : (group + 1) * PLANES * WORDS]
     plane_bytes = own.view(np.uint8)
     for k in range(8):
         for byte in range(BYTES):

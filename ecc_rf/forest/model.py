@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ecc_rf.errors import FormatError, SettingError
+from ecc_rf.errors import FormatError, LabelError, SettingError
 from ecc_rf.forest.tree import FloatArray, IntArray, Tree, checked_tree
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ecc_rf.forest.traversal import Predictor
 
 _LARGEST_LABEL = 255  # annotations are uint8
+_MOST_FEATURES = 2**23  # addresses in a tile have 32 bits
+_MOST_TREES = 2**16 - 1  # votes are counted in 16 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +107,14 @@ class RandomForest:
         """
         names = tuple(int(value) for value in classes)
         labels = _checked_labels(names, n_labels, where)
-        if n_features < 1:
-            raise FormatError(f"The forest has {n_features} feature columns; expected at least 1.", where)
+        if not 1 <= n_features <= _MOST_FEATURES:
+            raise FormatError(f"The forest has {n_features} feature columns; expected 1 to {_MOST_FEATURES}.", where)
         counts = tuple(len(trees) for trees in forests)
-        if not counts or min(counts) < 1:
-            raise FormatError(f"The forests have {list(counts)} trees; expected at least one each.", where)
+        if not counts or min(counts) < 1 or sum(counts) > _MOST_TREES:
+            raise FormatError(
+                f"The forests have {list(counts)} trees; expected at least one each, and {_MOST_TREES} at the most.",
+                where,
+            )
         flags = (weighted,) * len(counts) if isinstance(weighted, bool) else tuple(bool(flag) for flag in weighted)
         if len(flags) != len(counts):
             raise FormatError(f"{len(flags)} weighting flags for {len(counts)} forests.", where)
@@ -228,14 +233,14 @@ class RandomForest:
         ShapeError
             Another number of features.
         """
-        return self._predictor.probabilities_of_rows(rows)
+        return self._predictor(None).probabilities_of_rows(rows)
 
     def predict_features(
         self,
         features: npt.NDArray[np.float32],
         out: npt.NDArray[np.float32] | None = None,
         *,
-        shape_zyx: tuple[int, ...] | None = None,
+        labels: Sequence[int] | None = None,
     ) -> npt.NDArray[np.float32]:
         """The same from features that lie one behind the other, as they are computed.
 
@@ -244,50 +249,95 @@ class RandomForest:
         Parameters
         ----------
         features : (features, n) float32
-        out : (n, n_labels) float32, optional
+        out : (n, channels) float32, optional
             Filled and returned.
-        shape_zyx : tuple of int, optional
-            Not needed: voxels are put in order by their features.
+        labels : sequence of int, optional
+            Labels to predict, one channel each; all by default. Few are faster than all, and have the same values.
+
+        Returns
+        -------
+        (n, channels) float32
 
         Raises
         ------
         ShapeError
             Another number of features, or an `out` of another shape or type.
+        LabelError
+            A label that the project does not have.
         """
-        return self._predictor.probabilities(features, out)
+        return self._predictor(labels).probabilities(features, out)
 
-    def count_votes(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    def count_votes(
+        self, features: npt.NDArray[np.float32], *, labels: Sequence[int] | None = None
+    ) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
         """How many trees vote for each label: what probabilities of a forest with pure leaves are made of.
 
         Parameters
         ----------
         features : (features, n) float32
+        labels : sequence of int, optional
+            As in :meth:`predict_features`.
 
         Returns
         -------
-        (n, n_labels) uint8, or uint16 for more than 255 trees
+        (n, channels) uint8, or uint16 for more than 255 trees
             A voxel with a NaN has no votes.
 
         Raises
         ------
         ShapeError
             Another number of features.
+        LabelError
+            A label that the project does not have.
         SettingError
-            A forest whose trees split their votes (see `is_pure`).
+            A forest whose trees divide their votes (see `is_pure`).
         """
-        return self._predictor.votes(features)
+        return self._predictor(labels).votes(features)
+
+    def decide_features(self, features: npt.NDArray[np.float32], label: int, threshold: float) -> npt.NDArray[np.bool_]:
+        """Where the probability of one label is above a threshold: two to three times faster than to predict it.
+
+        The same, voxel for voxel, as ``predict_features(features, labels=[label])[:, 0] > np.float32(threshold)``.
+
+        Parameters
+        ----------
+        features : (features, n) float32
+        label : int
+        threshold : float
+
+        Returns
+        -------
+        (n,) bool
+
+        Raises
+        ------
+        ShapeError
+            Another number of features.
+        LabelError
+            A label that the project does not have.
+        """
+        return self._predictor([label]).above(features, threshold)
+
+    def _predictor(self, labels: Sequence[int] | None) -> Predictor:
+        from ecc_rf.forest.traversal import Predictor  # brings in numba, which loading a project does not need
+
+        wanted = tuple(range(1, self.n_labels + 1) if labels is None else map(int, labels))
+        for label in wanted:
+            if not 1 <= label <= self.n_labels:
+                raise LabelError(f"There is no label {label}; the project has the labels 1 to {self.n_labels}.")
+        if wanted not in self._predictors:
+            self._predictors[wanted] = Predictor(self, wanted)
+        return self._predictors[wanted]
+
+    @cached_property
+    def _predictors(self) -> dict[tuple[int, ...], Predictor]:
+        return {}
 
     @cached_property
     def is_pure(self) -> bool:
         """Whether every leaf gives one whole vote to one class, so that votes can be counted in integers."""
         table = self.leaf_probability
         return not any(self.weighted) and bool(((table == 0) | (table == 1)).all() and (table.sum(axis=1) == 1).all())
-
-    @cached_property
-    def _predictor(self) -> Predictor:
-        from ecc_rf.forest.traversal import Predictor  # brings in numba, which loading a project does not need
-
-        return Predictor(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Only the fields: what was derived from them is made again where the forest arrives."""

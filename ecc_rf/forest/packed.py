@@ -15,10 +15,9 @@ where another library has switched them off.
     word 1    left child (low half)     | right child (high half)
 
 A child is the number of another decision, or a leaf: `LEAF` and, below it, what the walk wants to know of it.
-That is the row of the leaf tables in `nodes`; in `vote_nodes`, for forests whose leaves give whole votes, it is
-the class, and `COUNTED` unless it is the class that is left uncounted because it is the commonest: its votes
-are what the others leave over. Leaves of such a forest that are not pure after all vote for an extra class,
-which marks the voxel for the general way.
+That is the row of the leaf tables in `nodes`; in `vote_nodes`, which is for whole votes, it is the group of classes
+(see :mod:`~ecc_rf.forest.groups`), and `COUNTED` unless it is the group that is left uncounted. Leaves that are not
+pure vote for an extra group, which marks the voxel for the general way.
 """
 
 from __future__ import annotations
@@ -29,14 +28,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ecc_rf.forest.bits import LANES
+from ecc_rf.forest.groups import group_classes, node_groups, reached_nodes
 from ecc_rf.forest.model import RandomForest
 
 KEY_OF_INFINITY = 0x7F800000  # the key of NaN is beyond it, or below its negative
-LEAF = 0x80000000
-COUNTED = 0x40000000
-
-# Pure leaves are counted as whole votes in 16 bits; more trees than that go the general way.
-_MOST_TREES = 65535
+LEAF_BIT, COUNTED_BIT = 31, 30
+LEAF, COUNTED = 1 << LEAF_BIT, 1 << COUNTED_BIT
 
 
 class PackedForest(NamedTuple):
@@ -45,18 +42,18 @@ class PackedForest(NamedTuple):
     Attributes
     ----------
     nodes, vote_nodes : (2 * decisions,) uint64
-        Two words a decision. `vote_nodes` is empty if votes cannot be counted.
+        Two words a decision.
     roots, vote_roots : (trees,) uint32
-        Child words of the roots.
+        Child words of the roots. `vote_roots` is empty if leaves vote with their weight.
     leaf_vote : (leaves, classes) float64
         What a leaf adds to each class: its probabilities, times its weight in a weighted forest.
     forest_start : (forests + 1,) int64
         Number of each forest's first tree, and the number of trees at the end.
-    channel : (classes,) int64
-        Output channel of each class column.
+    class_of_channel, group_of_channel : (channels,) int64
+        Class and group of each output channel, -1 for labels that were never annotated.
+    n_groups : int
     uncounted : int
-        The class whose leaves are not counted.
-    n_labels, n_features : int
+        The group whose votes are not counted.
     """
 
     nodes: npt.NDArray[np.uint64]
@@ -65,24 +62,23 @@ class PackedForest(NamedTuple):
     vote_roots: npt.NDArray[np.uint32]
     leaf_vote: npt.NDArray[np.float64]
     forest_start: npt.NDArray[np.int64]
-    channel: npt.NDArray[np.int64]
+    class_of_channel: npt.NDArray[np.int64]
+    group_of_channel: npt.NDArray[np.int64]
+    n_groups: int
     uncounted: int
-    n_labels: int
-    n_features: int
 
 
-def pack(forest: RandomForest) -> PackedForest:
-    """Bring a forest into the form that the compiled walks take."""
+def pack(forest: RandomForest, labels: tuple[int, ...]) -> PackedForest:
+    """Bring a forest into the form that the compiled walks take, to predict these labels."""
     leaf = forest.feature < 0
-    leaf_class, uncounted = _leaf_classes(forest)
-    n_leaves = len(forest.leaf_weight)
-    nodes, roots = _words(forest, leaf, np.arange(n_leaves))
-    can_count = not any(forest.weighted) and forest.n_trees <= _MOST_TREES
-    if can_count:
-        codes = np.where(leaf_class == uncounted, leaf_class, leaf_class | COUNTED)
-        vote_nodes, vote_roots = _words(forest, leaf, codes)
-    else:
-        vote_nodes, vote_roots = np.empty(0, np.uint64), np.empty(0, np.uint32)
+    nodes, roots = _words(forest, leaf, np.cumsum(leaf) - 1)
+    groups = group_classes(forest, labels)
+    vote_nodes, vote_roots = np.empty(0, np.uint64), np.empty(0, np.uint32)
+    if not any(forest.weighted):
+        group = node_groups(forest, groups)
+        counted = np.where(group == groups.uncounted, 0, COUNTED)
+        vote_nodes, vote_roots = _words(forest, group >= 0, group | counted)
+    class_of_channel = np.array([_place(forest.classes, label) for label in labels], np.int64)
     return PackedForest(
         nodes=nodes,
         roots=roots,
@@ -90,10 +86,10 @@ def pack(forest: RandomForest) -> PackedForest:
         vote_roots=vote_roots,
         leaf_vote=_leaf_votes(forest),
         forest_start=np.cumsum([0, *forest.trees_per_forest], dtype=np.int64),
-        channel=np.array(forest.classes, np.int64) - 1,
-        uncounted=uncounted,
-        n_labels=forest.n_labels,
-        n_features=forest.n_features,
+        class_of_channel=class_of_channel,
+        group_of_channel=np.where(class_of_channel < 0, -1, groups.of_class[class_of_channel]),
+        n_groups=groups.count,
+        uncounted=groups.uncounted,
     )
 
 
@@ -110,28 +106,23 @@ def keys_of(values: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
     return np.where(bits < 0, np.int32(-(2**31)) - bits, bits)
 
 
+def _place(classes: tuple[int, ...], label: int) -> int:
+    return classes.index(label) if label in classes else -1
+
+
 def _words(
-    forest: RandomForest, leaf: npt.NDArray[np.bool_], leaf_codes: npt.NDArray[np.int64]
+    forest: RandomForest, is_leaf: npt.NDArray[np.bool_], leaf_code: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]]:
-    """Decisions and roots, with `leaf_codes` (one for each leaf) below `LEAF` in place of leaves."""
-    child = np.empty(len(leaf), np.uint64)
-    child[leaf] = leaf_codes.astype(np.uint64) | np.uint64(LEAF)
-    child[~leaf] = np.arange(len(leaf) - len(leaf_codes), dtype=np.uint64)
-    key = keys_of(float32_at_least(forest.threshold[~leaf])).view(np.uint32).astype(np.uint64)
-    start = forest.feature[~leaf].astype(np.uint64) * np.uint64(LANES)
-    words = np.empty((len(key), 2), np.uint64)
+    """Decisions and roots; where a node is to be a leaf, `LEAF` and its code stand in its place."""
+    kept = np.flatnonzero(reached_nodes(forest, is_leaf) & ~is_leaf)
+    child = leaf_code.astype(np.uint64) | np.uint64(LEAF)
+    child[kept] = np.arange(len(kept), dtype=np.uint64)
+    key = keys_of(float32_at_least(forest.threshold[kept])).view(np.uint32).astype(np.uint64)
+    start = forest.feature[kept].astype(np.uint64) * np.uint64(LANES)
+    words = np.empty((len(kept), 2), np.uint64)
     words[:, 0] = key | start << np.uint64(32)
-    words[:, 1] = child[forest.left[~leaf]] | child[forest.right[~leaf]] << np.uint64(32)
+    words[:, 1] = child[forest.left[kept]] | child[forest.right[kept]] << np.uint64(32)
     return words.ravel(), child[forest.tree_start[:-1]].astype(np.uint32)
-
-
-def _leaf_classes(forest: RandomForest) -> tuple[npt.NDArray[np.int64], int]:
-    """The class that gets a leaf's whole vote, the number of classes for impure leaves; the commonest class."""
-    pure = (forest.leaf_probability == 1).sum(axis=1) == 1
-    pure &= (forest.leaf_probability == 0).sum(axis=1) == forest.n_classes - 1
-    leaf_class = np.where(pure, forest.leaf_probability.argmax(axis=1), forest.n_classes)
-    leaves_per_class = np.bincount(leaf_class, minlength=forest.n_classes)[: forest.n_classes]
-    return leaf_class, int(leaves_per_class.argmax())
 
 
 def _leaf_votes(forest: RandomForest) -> npt.NDArray[np.float64]:

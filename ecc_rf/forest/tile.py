@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from ecc_rf.forest.bits import LANES, POSITION_OF_LANE
+from ecc_rf.forest.compiled import compiled
 from ecc_rf.forest.packed import KEY_OF_INFINITY
 
 Keys = npt.NDArray[np.int32]
@@ -21,29 +21,31 @@ _LEAST = np.int32(-(2**31))
 _INFINITY = np.int32(KEY_OF_INFINITY)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def fill_chunk(features: npt.NDArray[np.float32], keys: Keys, has_nan: npt.NDArray[np.bool_]) -> None:
+@compiled
+def fill_chunk(features: npt.NDArray[np.float32], first: int, keys: Keys, has_nan: npt.NDArray[np.bool_]) -> None:
     """Turn features into keys.
 
     Parameters
     ----------
     features : (features, n) float32
+    first : int
+        First voxel of the chunk.
     keys : (features, stride) int32
-        The first n columns are filled.
-    has_nan : (n,) bool
+        One column for each voxel of the chunk is filled.
+    has_nan : (voxels,) bool
         Filled: whether a voxel has a feature that is not a number.
     """
     has_nan[:] = False
     bits = features.view(np.int32)
     for f in range(features.shape[0]):
-        row, key_row = bits[f], keys[f]
-        for i in range(row.size):
+        row, key_row = bits[f, first : first + has_nan.size], keys[f]
+        for i in range(has_nan.size):
             key = np.int32(_LEAST - row[i]) if row[i] < 0 else row[i]
             key_row[i] = key
             has_nan[i] |= (key > _INFINITY) | (key < -_INFINITY)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def fill_tile(keys: Keys, voxels: Voxels, tile: Keys, at: Voxels) -> None:
     """Gather up to LANES voxels of a chunk; the last of them fills the lanes that are left over.
 

@@ -5,27 +5,36 @@
     features (F, n)
         │  chunks of 65536 voxels, as keys, sorted by the guide, cut into tiles
         ▼
-    leaves give whole votes?  yes ──► masks and lists: votes are counted ────────────────────► probabilities
-        │                    mostly ─► the same; voxels that met another leaf once more by lists ──►  │
-        └───────────────────  no  ──► lists: votes are summed, one tree after the other ─────────►  │
+    leaves give whole votes?
+        all     ──► masks and lists: votes are counted
+        most    ──► the same, and voxels that came to another leaf once more as below
+        none    ──► lists: votes are summed, one tree after the other
+        │
+        ▼
+    probabilities (n, channels), each voxel back in its place
 
 No step depends on which voxels share a tile, so every grouping gives the same bits.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from ecc_rf.errors import SettingError, ShapeError
 from ecc_rf.forest.bits import LANES
+from ecc_rf.forest.compiled import compiled
 from ecc_rf.forest.guide import guide_of, sort_voxels
+from ecc_rf.forest.masks import TREES_AT_ONCE
 from ecc_rf.forest.model import RandomForest
 from ecc_rf.forest.packed import PackedForest, pack
 from ecc_rf.forest.tile import Keys, Voxels, fill_chunk, fill_tile
 from ecc_rf.forest.voting import (
     Segments,
+    TileSpace,
     segments_of,
     sum_leaf_votes,
     sum_whole_votes,
@@ -37,14 +46,17 @@ Floats = npt.NDArray[np.float32]
 
 # Long enough for the order to bring many alike together, short enough for the chunk to stay in cache.
 CHUNK = 65536
+_SLACK = 4  # votes for a label that a voxel below the limit may have among the first trees
 _PADDING = 16  # rows a power of two apart would compete for the same places in the cache
 
 
 class Predictor:
     """A forest made ready for predictions; safe to use from several threads at once."""
 
-    def __init__(self, forest: RandomForest) -> None:
-        self._packed = pack(forest)
+    def __init__(self, forest: RandomForest, labels: tuple[int, ...]) -> None:
+        self._packed = pack(forest, labels)
+        self._n_features = forest.n_features
+        self._n_channels = len(labels)
         self._guide = guide_of(forest)
         self._n_trees = forest.n_trees
         self._as_probabilities = segments_of(forest.trees_per_forest)
@@ -53,23 +65,21 @@ class Predictor:
     def probabilities(self, features: Floats, out: Floats | None = None) -> Floats:
         """See :meth:`RandomForest.predict_features`."""
         features = self._checked(features, axis=0)
-        shape = (features.shape[1], self._packed.n_labels)
+        shape = (features.shape[1], self._n_channels)
         if out is None:
             out = np.empty(shape, np.float32)
         elif out.shape != shape or out.dtype != np.float32 or not out.flags.carray:
             raise ShapeError(f"out is {out.dtype} of shape {out.shape}; expected float32 of {shape} in C order.")
-        for first in range(0, len(out), CHUNK):
-            chunk = np.ascontiguousarray(features[:, first : first + CHUNK])
-            self._predict(chunk, self._as_probabilities, out[first : first + CHUNK])
+        self._fill(out, self._as_probabilities, np.ascontiguousarray(features))
         return out
 
     def probabilities_of_rows(self, rows: Floats) -> Floats:
         """See :meth:`RandomForest.predict_proba`."""
         rows = self._checked(rows, axis=1)
-        out = np.empty((len(rows), self._packed.n_labels), np.float32)
+        out = np.empty((len(rows), self._n_channels), np.float32)
         for first in range(0, len(out), CHUNK):
-            chunk = np.ascontiguousarray(rows[first : first + CHUNK].T)
-            self._predict(chunk, self._as_probabilities, out[first : first + CHUNK])
+            chunk = slice(first, first + CHUNK)
+            self._fill(out[chunk], self._as_probabilities, np.ascontiguousarray(rows[chunk].T))
         return out
 
     def votes(self, features: Floats) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
@@ -80,56 +90,77 @@ class Predictor:
                 do="Use probabilities.",
             )
         features = self._checked(features, axis=0)
-        dtype = np.uint8 if self._n_trees <= 255 else np.uint16
-        out = np.empty((features.shape[1], self._packed.n_labels), dtype)
-        for first in range(0, len(out), CHUNK):
-            chunk = np.ascontiguousarray(features[:, first : first + CHUNK])
-            counted = np.empty((chunk.shape[1], self._packed.n_labels), np.float32)
-            self._predict(chunk, self._as_votes, counted)
-            out[first : first + CHUNK] = counted
+        counted = np.empty((features.shape[1], self._n_channels), np.float32)
+        self._fill(counted, self._as_votes, np.ascontiguousarray(features))
+        if self._n_trees <= 255:
+            return counted.astype(np.uint8)
+        return counted.astype(np.uint16)
+
+    def above(self, features: Floats, threshold: float) -> npt.NDArray[np.bool_]:
+        """See :meth:`RandomForest.decide_features`."""
+        limit = np.float32(threshold)
+        # Fractions of votes have no bounds that are exact; a label never annotated has no votes.
+        if self._as_votes is None or self._packed.group_of_channel[0] < 0:
+            return self.probabilities(features)[:, 0] > limit
+        features = np.ascontiguousarray(self._checked(features, axis=0))
+        out = np.empty(features.shape[1], np.bool_)
+        against = self._n_trees * (1 - min(max(float(limit), 0.0), 1.0))  # that many decide it
+        n_asked = min(math.ceil((against + _SLACK) / TREES_AT_ONCE) * TREES_AT_ONCE, self._n_trees)
+        for chunk, keys, order, has_nan, space in self._chunks(features):
+            _decide_chunk(self._packed, self._as_probabilities, keys, order, has_nan, space, limit, n_asked, out[chunk])
         return out
 
-    def _predict(self, features: Floats, segments: Segments, out: Floats) -> None:
+    def _fill(self, out: Floats, segments: Segments, features: Floats) -> None:
+        """Fill `out` (n, labels) from `features` (features, n)."""
+        for chunk, keys, order, has_nan, space in self._chunks(features):
+            _predict_chunk(self._packed, segments, keys, order, has_nan, space, out[chunk])
+
+    def _chunks(self, features: Floats) -> Iterator[tuple[slice, Keys, Voxels, npt.NDArray[np.bool_], TileSpace]]:
+        """Which voxels, their keys, their order, whether they have a NaN, and memory to work in."""
         n_features, n = features.shape
-        keys = np.empty((n_features, n + _PADDING), np.int32)
-        has_nan = np.empty(n, np.bool_)
-        order = np.empty(n, np.uint32)
-        fill_chunk(features, keys, has_nan)
-        sort_voxels(keys, self._guide, order)
-        _predict_chunk(self._packed, segments, keys, order, has_nan, out)
+        length = min(CHUNK, n)
+        keys = np.empty((n_features, length + _PADDING), np.int32)
+        has_nan = np.empty(length, np.bool_)
+        order = np.empty(length, np.uint32)
+        space = tile_space(n_features, self._packed.leaf_vote.shape[1])
+        rows = self._guide.feature * np.uint64(keys.shape[1])
+        for first in range(0, n, CHUNK):
+            count = min(CHUNK, n - first)
+            fill_chunk(features, first, keys, has_nan[:count])
+            sort_voxels(keys.ravel(), rows, self._guide.threshold, order[:count])
+            yield slice(first, first + count), keys, order[:count], has_nan, space
 
     def _checked(self, features: Floats, axis: int) -> Floats:
         features = np.asarray(features)
-        if features.ndim != 2 or features.shape[axis] != self._packed.n_features:
+        if features.ndim != 2 or features.shape[axis] != self._n_features:
             raise ShapeError(
                 f"The features have shape {features.shape}; expected two axes, "
-                f"of which axis {axis} has {self._packed.n_features} features as the forest was trained on."
+                f"of which axis {axis} has {self._n_features} features as the forest was trained on."
             )
         if features.dtype.kind not in "fiub":
             raise ShapeError(f"The features are {features.dtype}; expected real numbers.")
         return features.astype(np.float32, copy=False)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _predict_chunk(
     forest: PackedForest,
     segments: Segments,
     keys: Keys,
     order: Voxels,
     has_nan: npt.NDArray[np.bool_],
+    space: TileSpace,
     out: npt.NDArray[np.float32],
 ) -> None:
-    tile = np.empty(forest.n_features * LANES, np.int32)
-    at = np.empty(LANES, np.uint32)
-    space = tile_space(forest.channel.size)
+    """Fill `out` (voxels, channels) of one chunk."""
     n_again = 0
     if forest.vote_roots.size > 0:
         again = np.empty(order.size + 1, np.uint32)
         for start in range(0, order.size, LANES):
             voxels = order[start : start + LANES]
-            fill_tile(keys, voxels, tile, at)
-            sum_whole_votes(forest, segments, tile, space)
-            _write(forest, segments, space.sums, voxels, has_nan, out)
+            fill_tile(keys, voxels, space.keys, space.at)
+            sum_whole_votes(forest, segments, space, segments.start[-1])
+            _write(space.sums, forest.group_of_channel, segments, voxels, has_nan, out)
             for lane in range(voxels.size):
                 again[n_again] = voxels[lane]
                 n_again += space.impure[lane]
@@ -137,24 +168,61 @@ def _predict_chunk(
         again, n_again = order, order.size
     for start in range(0, n_again, LANES):
         voxels = again[start : min(start + LANES, n_again)]
-        fill_tile(keys, voxels, tile, at)
-        sum_leaf_votes(forest, tile, space)
-        _write(forest, segments, space.sums, voxels, has_nan, out)
+        fill_tile(keys, voxels, space.keys, space.at)
+        sum_leaf_votes(forest, space)
+        _write(space.sums, forest.class_of_channel, segments, voxels, has_nan, out)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _write(
-    forest: PackedForest,
-    segments: Segments,
     sums: npt.NDArray[np.float32],
+    row_of_channel: npt.NDArray[np.int64],
+    segments: Segments,
     voxels: Voxels,
     has_nan: npt.NDArray[np.bool_],
     out: npt.NDArray[np.float32],
 ) -> None:
+    """Divide a tile's sums and put them where the voxels are; zeros for a label or a voxel without."""
     divisor = np.float32(segments.divisor)
-    for lane in range(voxels.size):
-        row = out[np.uint64(voxels[lane])]
-        row[:] = 0
-        if not has_nan[np.uint64(voxels[lane])]:
-            for c in range(forest.channel.size):
-                row[forest.channel[c]] = sums[c, lane] / divisor
+    for channel in range(row_of_channel.size):
+        row = row_of_channel[channel]
+        for lane in range(voxels.size):
+            voxel = np.uint64(voxels[lane])
+            known = row >= 0 and not has_nan[voxel]
+            out[voxel, np.uint64(channel)] = sums[row, lane] / divisor if known else np.float32(0)
+
+
+@compiled
+def _decide_chunk(
+    forest: PackedForest,
+    segments: Segments,
+    keys: Keys,
+    order: Voxels,
+    has_nan: npt.NDArray[np.bool_],
+    space: TileSpace,
+    limit: np.float32,
+    n_asked: int,
+    out: npt.NDArray[np.bool_],
+) -> None:
+    """Whether the probability of group 0 is above a limit.
+
+    First with some trees asked and all others taken to vote for it: every step from votes to probability is
+    monotone, rounding too, so what is not above the limit then cannot be with all trees asked. The
+    few voxels that are left ask all trees.
+    """
+    divisor = np.float32(segments.divisor)
+    undecided = order.copy()
+    n_undecided = np.int64(order.size)
+    for asked in (n_asked, segments.start[-1]):
+        n_tiled, n_undecided = n_undecided, np.int64(0)
+        for start in range(0, n_tiled, LANES):
+            voxels = undecided[start : min(start + LANES, n_tiled)].copy()
+            fill_tile(keys, voxels, space.keys, space.at)
+            sum_whole_votes(forest, segments, space, asked)
+            for lane in range(voxels.size):
+                voxel = np.uint64(voxels[lane])
+                probability = np.float32(0) if has_nan[voxel] else space.sums[0, lane] / divisor
+                above = probability > limit
+                out[voxel] = above
+                undecided[n_undecided] = voxels[lane]  # never beyond the tile that was copied
+                n_undecided += np.int64(above)

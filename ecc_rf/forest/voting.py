@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from ecc_rf.forest.bits import LANE_OF_POSITION, LANES, WORDS
+from ecc_rf.forest.bits import LANE_OF_POSITION, LANES, WORDS, aligned
+from ecc_rf.forest.compiled import compiled
 from ecc_rf.forest.lists import walk_lists
 from ecc_rf.forest.masks import (
     MOST_VOTES,
@@ -25,15 +25,12 @@ from ecc_rf.forest.masks import (
     mask_space,
     walk_masks,
 )
-from ecc_rf.forest.packed import LEAF, PackedForest
+from ecc_rf.forest.packed import COUNTED, COUNTED_BIT, LEAF, PackedForest
 
-_LIST_LENGTH = 2048  # stragglers that are worth walking together
+_LIST_LENGTH = 1024  # stragglers that are worth walking together
 
 _1, _32 = np.uint64(1), np.uint64(32)
-_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-_LEAF_ROW = np.uint64(LEAF - 1)
-_COUNTED_SHIFT = np.uint64(30)
-_CLASS = np.uint64(0x3FFFFFFF)
+_LEAF_ROW, _COUNTED_BIT, _GROUP = np.uint64(LEAF - 1), np.uint64(COUNTED_BIT), np.uint64(COUNTED - 1)
 
 
 class Segments(NamedTuple):
@@ -87,26 +84,29 @@ class TileSpace(NamedTuple):
 
     Attributes
     ----------
+    keys : (features * LANES,) int32
+        The tile.
+    at : (LANES,) uint32
+        The voxel at each position of the tile.
     sums : (classes, LANES) float32
-        Result: each lane's sum over the forests, not yet divided by the number of trees.
+        Result, for each group when counting and for each class else: sums over the forests, not yet divided.
     impure : (LANES,) uint8
         Result of counting: whether the lane came to an impure leaf. Its sums mean nothing then.
     masks : MaskSpace
-    alive : (WORDS,) uint64
-        Mask of all lanes.
-    planes : ((classes + 1) * PLANES * WORDS,) uint64
-        Counters of the masks; the extra class is that of impure leaves. Zero between the runs.
-    counts : (classes + 1, LANES) uint16
+    planes : ((groups + 1) * PLANES * WORDS,) uint64
+        Counters of the masks; the extra group is that of impure leaves. Zero between the runs.
+    counts : (groups + 1, LANES) uint16
     items, done : uint64
         Lists.
     one_forest : (classes, LANES) float32
     totals : (LANES,) float64
     """
 
+    keys: npt.NDArray[np.int32]
+    at: npt.NDArray[np.uint32]
     sums: npt.NDArray[np.float32]
     impure: npt.NDArray[np.uint8]
     masks: MaskSpace
-    alive: npt.NDArray[np.uint64]
     planes: npt.NDArray[np.uint64]
     counts: npt.NDArray[np.uint16]
     items: npt.NDArray[np.uint64]
@@ -115,75 +115,82 @@ class TileSpace(NamedTuple):
     totals: npt.NDArray[np.float64]
 
 
-@njit(nogil=True, cache=True)
-def tile_space(n_classes: int) -> TileSpace:
-    """Allocate the working memory."""
+def tile_space(n_features: int, n_classes: int) -> TileSpace:
+    """Allocate the working memory; there are no more groups than classes."""
     n_items = _LIST_LENGTH + TREES_AT_ONCE * LANES
+    planes = aligned((n_classes + 1) * PLANES * WORDS, np.uint64)
+    planes[:] = 0
     return TileSpace(
-        np.empty((n_classes, LANES), np.float32),
-        np.empty(LANES, np.uint8),
-        mask_space(),
-        np.full(WORDS, _ALL),
-        np.zeros((n_classes + 1) * PLANES * WORDS, np.uint64),
-        np.empty((n_classes + 1, LANES), np.uint16),
-        np.empty(n_items, np.uint64),
-        np.empty(n_items + 1, np.uint64),
-        np.empty((n_classes, LANES), np.float32),
-        np.empty(LANES, np.float64),
+        keys=aligned(n_features * LANES, np.int32),
+        at=aligned(LANES, np.uint32),
+        sums=np.empty((n_classes, LANES), np.float32),
+        impure=np.empty(LANES, np.uint8),
+        masks=mask_space(),
+        planes=planes,
+        counts=np.empty((n_classes + 1, LANES), np.uint16),
+        items=aligned(n_items, np.uint64),
+        done=aligned(n_items + 1, np.uint64),
+        one_forest=np.empty((n_classes, LANES), np.float32),
+        totals=np.empty(LANES, np.float64),
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def sum_whole_votes(forest: PackedForest, segments: Segments, tile: npt.NDArray[np.int32], space: TileSpace) -> None:
-    """Count the votes of pure leaves and add them up as probabilities are: ``space.sums``, ``space.impure``."""
-    n_classes = forest.channel.size
+@compiled
+def sum_whole_votes(forest: PackedForest, segments: Segments, space: TileSpace, n_asked: int) -> None:
+    """Count the votes of pure leaves and add them up as probabilities are: ``space.sums``, ``space.impure``.
+
+    Only the first `n_asked` trees are walked; the others are taken to vote for group 0.
+    """
+    n_groups = forest.n_groups
     sums, counts = space.sums, space.counts
     sums[:] = 0
     space.impure[:] = 0
     for segment in range(segments.n_trees.size):
         first, last = segments.start[segment], segments.start[segment + 1]
+        asked = max(first, min(last, n_asked))
         counts[:] = 0
-        _count_votes(forest, tile, space, first, last)
+        _count_votes(forest, space, first, asked)
         rest = counts[forest.uncounted]
-        rest[:] = last - first
-        for c in range(n_classes + 1):
-            if c != forest.uncounted:
+        rest[:] = asked - first
+        for group in range(n_groups + 1):
+            if group != forest.uncounted:
                 for lane in range(LANES):
-                    rest[lane] -= counts[c, lane]
+                    rest[lane] -= counts[group, lane]
+        counts[0] += np.uint16(last - asked)
         trees = segments.n_trees[segment]
-        for c in range(n_classes):
+        for group in range(n_groups):
             for lane in range(LANES):
-                sums[c, lane] += np.float32(counts[c, lane]) / trees * trees
+                sums[group, lane] += np.float32(counts[group, lane]) / trees * trees
         for lane in range(LANES):
-            space.impure[lane] |= counts[n_classes, lane] != 0
+            space.impure[lane] |= counts[n_groups, lane] != 0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _count_votes(forest: PackedForest, tile: npt.NDArray[np.int32], space: TileSpace, first: int, last: int) -> None:
-    """Add the votes of a run of trees to ``space.counts``, but for the uncounted class."""
+@compiled
+def _count_votes(forest: PackedForest, space: TileSpace, first: int, last: int) -> None:
+    """Add the votes of a run of trees to ``space.counts``, but for the uncounted group."""
     nodes = forest.vote_nodes
     n_items, in_planes = np.int64(0), 0
     for tree in range(first, last, TREES_AT_ONCE):
         end = min(tree + TREES_AT_ONCE, last)
         roots = forest.vote_roots[tree:end]
-        n_items = walk_masks(nodes, roots, tile, space.alive, space.planes, space.masks, space.items, n_items)
+        n_items = walk_masks(nodes, roots, space.keys, space.planes, space.masks, space.items, n_items)
         in_planes += TREES_AT_ONCE
         if n_items >= _LIST_LENGTH or end == last:
-            walk_lists(nodes, tile, space.items, n_items, space.done)
+            walk_lists(nodes, space.keys, space.items, n_items, space.done)
             for i in range(n_items):
                 item = space.done[np.uint64(i)]
                 lane = np.uint64(LANE_OF_POSITION[item >> _32])
-                space.counts[item & _CLASS, lane] += np.uint16((item >> _COUNTED_SHIFT) & _1)
+                space.counts[item & _GROUP, lane] += np.uint16((item >> _COUNTED_BIT) & _1)
             n_items = np.int64(0)
         if in_planes + TREES_AT_ONCE > MOST_VOTES or end == last:
-            for c in range(space.counts.shape[0]):
-                if c != forest.uncounted:
-                    empty_planes(space.planes, c, space.counts[c])
+            for group in range(forest.n_groups + 1):
+                if group != forest.uncounted:
+                    empty_planes(space.planes, group, space.counts[group])
             in_planes = 0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def sum_leaf_votes(forest: PackedForest, tile: npt.NDArray[np.int32], space: TileSpace) -> None:
+@compiled
+def sum_leaf_votes(forest: PackedForest, space: TileSpace) -> None:
     """Add up the votes of any leaves, one tree after the other: ``space.sums``."""
     sums, one_forest, totals = space.sums, space.one_forest, space.totals
     sums[:] = 0
@@ -192,26 +199,26 @@ def sum_leaf_votes(forest: PackedForest, tile: npt.NDArray[np.int32], space: Til
         one_forest[:] = 0
         totals[:] = 0
         for tree in range(first, last):
-            _add_leaf_votes(forest, forest.roots[tree], tile, space)
+            _add_leaf_votes(forest, forest.roots[tree], space)
         trees = np.float32(last - first)
-        for c in range(forest.channel.size):
+        for c in range(forest.leaf_vote.shape[1]):
             for lane in range(LANES):
                 sums[c, lane] += one_forest[c, lane] / np.float32(totals[lane]) * trees
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _add_leaf_votes(forest: PackedForest, root: np.uint32, tile: npt.NDArray[np.int32], space: TileSpace) -> None:
+@compiled
+def _add_leaf_votes(forest: PackedForest, root: np.uint32, space: TileSpace) -> None:
     """Add the votes of one tree to ``space.one_forest`` and ``space.totals``."""
     items, done = space.items, space.done
     for position in range(LANES):
         item = np.uint64(position) << _32 | np.uint64(root)
         items[position], done[position] = item, item  # done already if the root is a leaf
     if root < LEAF:
-        walk_lists(forest.nodes, tile, items, np.int64(LANES), done)
+        walk_lists(forest.nodes, space.keys, items, np.int64(LANES), done)
     for i in range(LANES):
         lane = np.uint64(LANE_OF_POSITION[done[i] >> _32])
         leaf = done[i] & _LEAF_ROW
-        for c in range(forest.channel.size):
+        for c in range(forest.leaf_vote.shape[1]):
             vote = forest.leaf_vote[leaf, c]
             space.one_forest[c, lane] += np.float32(vote)
             space.totals[lane] += vote
