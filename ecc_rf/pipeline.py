@@ -154,14 +154,17 @@ def run(
             _ = volume.voxel_size or _voxels_as_unit(finder, limits or {}, [])
             classifier.plan(AxisView(volume, CANONICAL).shape, volume.name)
         prepare_folder(folder, overwrite=settings.overwrite)
+    # Once for all images: every label of the project is read for it.
+    known = [*project.notes, *(f"The stored forest is stale: {reason}." for reason in project.stale())]
     return [
-        _run_one(project, classifier, path, folder, finder, dict(limits or {}), settings, progress)
+        _run_one(project, known, classifier, path, folder, finder, dict(limits or {}), settings, progress)
         for path, folder in zip(paths, folders)
     ]
 
 
 def _run_one(
     project: IlastikProject,
+    known: list[str],
     classifier: PixelClassifier,
     path: str | Path,
     folder: Path,
@@ -172,7 +175,7 @@ def _run_one(
 ) -> RunResult:
     started = datetime.now(UTC)
     clock = time.perf_counter()
-    notes = [*project.notes, *(f"The stored forest is stale: {reason}." for reason in project.stale())]
+    notes = list(known)
     probability = folder / FORMATS[settings.format]
     with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as image:
         voxel_size = image.voxel_size or _voxels_as_unit(finder, limits, notes)
