@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecc_rf.blocks import Progress
+from ecc_rf.cell_tables import noted, voxels_as_unit
 from ecc_rf.cells import CellFinder, filter_cells, write_cells
-from ecc_rf.cells.writing import read_cells
 from ecc_rf.classifier import PixelClassifier
 from ecc_rf.errors import OutputError, OutputExistsError, SettingError
 from ecc_rf.ilp import IlastikProject
@@ -27,10 +25,6 @@ if TYPE_CHECKING:
 
 FORMATS = {"ome.zarr": "probability.ome.zarr", "h5": "probability.h5"}
 OBJECTS = "objects.ome.zarr"
-UNKNOWN_VOXEL_SIZE = (
-    "The voxel size is unknown: positions are in voxels, not in µm, and volumes in voxels, not in µm³."
-    " Give --voxel-size Z,Y,X."
-)
 
 
 @dataclass(frozen=True)
@@ -151,7 +145,7 @@ def run(
     folders = result_folders(paths, Path(output))
     for path, folder in zip(paths, folders):
         with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as volume:
-            _ = volume.voxel_size or _voxels_as_unit(finder, limits or {}, [])
+            _ = volume.voxel_size or voxels_as_unit(finder, limits or {}, [])
             classifier.plan(AxisView(volume, CANONICAL).shape, volume.name)
         prepare_folder(folder, overwrite=settings.overwrite)
     # Once for all images: every label of the project is read for it.
@@ -178,7 +172,7 @@ def _run_one(
     notes = list(known)
     probability = folder / FORMATS[settings.format]
     with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as image:
-        voxel_size = image.voxel_size or _voxels_as_unit(finder, limits, notes)
+        voxel_size = image.voxel_size or voxels_as_unit(finder, limits, notes)
         prediction = classifier.predict_volume(
             image,
             probability,
@@ -191,7 +185,7 @@ def _run_one(
             progress=progress,
         )
         finding = time.perf_counter()
-        with _noted(notes):
+        with noted(notes):
             cells = finder.find(
                 probability,
                 raw=image,
@@ -231,118 +225,6 @@ def _run_one(
     record["seconds"]["total"] = time.perf_counter() - clock
     write_json(folder / "run.json", record)
     return RunResult(folder, cells, record)
-
-
-def find_cells(
-    probability: str | Path,
-    output: str | Path,
-    *,
-    raw: str | Path | None = None,
-    mask: str | Path | None = None,
-    objects: str | Path | None = None,
-    finder: CellFinder | None = None,
-    limits: Mapping[str, float | None] | None = None,
-    axes: str | None = None,
-    voxel_size: tuple[float, float, float] | None = None,
-    workers: int | None = None,
-    memory: str | int | None = None,
-    overwrite: bool = False,
-    progress: Progress | None = None,
-) -> tuple[pd.DataFrame, list[str]]:
-    """Find the cells of a stored probability volume and write their table.
-
-    Parameters
-    ----------
-    probability, raw : path
-        What `open_volume` reads. Without `raw` the intensities are empty.
-    mask : path, optional
-        Where it is not 0 no cell is looked for.
-    objects : path, optional
-        Volume to write, in which each voxel bears its cell's label.
-    output : path
-        ``.csv`` or ``.parquet``; see `write_cells`.
-    finder, limits, voxel_size, workers, memory, overwrite, progress
-        As in `run`. `axes` are those of the probability volume.
-
-    Returns
-    -------
-    cells : DataFrame
-    notes : list of str
-        What the user should know.
-
-    Raises
-    ------
-    EccError
-    """
-    finder = finder or CellFinder()
-    output = Path(output)
-    if output.exists() and not overwrite:
-        raise OutputExistsError(
-            "The table is there already.", where=str(output), do="Give another name, or --overwrite to replace it."
-        )
-    notes: list[str] = []
-    with ExitStack() as stack:
-        volume = stack.enter_context(open_volume(probability, axes=axes, voxel_size=voxel_size))
-        image = stack.enter_context(open_volume(raw)) if raw is not None else None
-        size = volume.voxel_size or (image.voxel_size if image else None)
-        size = size or _voxels_as_unit(finder, limits or {}, notes)
-        if image is None:
-            notes.append("Without --raw the intensities deltaI, BG and deltaI_total are empty.")
-        with _noted(notes):
-            cells = finder.find(
-                volume,
-                raw=image,
-                mask=mask,
-                voxel_size=size,
-                workers=workers,
-                memory=memory,
-                progress=progress,
-                objects=objects,
-                overwrite=overwrite,
-            )
-            cells = filter_cells(cells, **(limits or {}))
-    write_cells(cells, output, overwrite=overwrite)
-    return cells, notes
-
-
-def _voxels_as_unit(
-    finder: CellFinder, limits: Mapping[str, float | None], notes: list[str]
-) -> tuple[float, float, float]:
-    """A voxel of 1 where its size in µm is not known, with a note.
-
-    Raises
-    ------
-    SettingError
-        If a setting is in µm: it would silently mean something else.
-    """
-    for name, value in (("cell_diameter_um", finder.cell_diameter_um), *limits.items()):
-        if name.endswith("_um") and value is not None:
-            raise SettingError(
-                f"The voxel size is unknown, so that {value} µm cannot be told in voxels.",
-                where=name,
-                do="Give --voxel-size Z,Y,X.",
-            )
-    notes.append(UNKNOWN_VOXEL_SIZE)
-    return 1.0, 1.0, 1.0
-
-
-def filter_table(
-    table: str | Path, output: str | Path, limits: Mapping[str, float | None], *, overwrite: bool = False
-) -> tuple[int, int]:
-    """Write the cells of a table that reach the limits of `filter_cells`; returns their number before and after."""
-    cells = read_cells(table)
-    kept = filter_cells(cells, **limits)
-    write_cells(kept, output, overwrite=overwrite)
-    return len(cells), len(kept)
-
-
-@contextmanager
-def _noted(notes: list[str]) -> Iterator[None]:
-    """Warnings become notes, so that they are kept in the record and shown once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield
-    notes += [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
 
 
 def result_folders(images: Sequence[str | Path], output: Path) -> list[Path]:

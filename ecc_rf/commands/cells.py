@@ -1,0 +1,94 @@
+"""``ecc-rf cells`` and ``ecc-rf filter``: the table of cells."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ecc_rf.arguments import add_command, cell_options, filter_options, volume_options
+
+if TYPE_CHECKING:
+    from ecc_rf.arguments import Commands
+    from ecc_rf.cells import CellFinder
+
+
+def add(commands: Commands) -> None:
+    cells = add_command(
+        commands,
+        "cells",
+        "cells of a probability volume",
+        "ecc-rf cells probability.ome.zarr --raw brain.h5/data -o cells.csv --voxel-size 6,1.62,1.62",
+        _cells,
+    )
+    cells.add_argument("probability", metavar="PROB", help="probability volume; label 1 is the first channel")
+    cells.add_argument("-o", "--output", metavar="CSV", required=True, help="table of cells")
+    cells.add_argument("--raw", metavar="IMAGE", help="raw image, for intensities")
+    cells.add_argument("--objects", metavar="OUT", help="volume in which each voxel bears its cell's label, .ome.zarr")
+    cell_options(cells)
+    volume_options(cells, block=False)
+
+    filtering = add_command(
+        commands,
+        "filter",
+        "the cells of a table that reach given limits",
+        "ecc-rf filter cells.csv -o bright.csv --min-sbr 1.5 --min-diameter-um 5",
+        _filter,
+    )
+    filtering.add_argument("table", metavar="CELLS", help="table of cells, .csv or .parquet")
+    filtering.add_argument("-o", "--output", metavar="OUT", required=True, help="table of the cells that stay")
+    filter_options(filtering)
+    filtering.add_argument("--overwrite", action="store_true", help="replace a table that is there already")
+
+
+def _cells(a: argparse.Namespace) -> None:
+    from ecc_rf import console
+    from ecc_rf.cell_tables import find_cells
+
+    cells, notes = find_cells(
+        a.probability,
+        a.output,
+        raw=a.raw,
+        mask=a.mask,
+        objects=a.objects,
+        finder=finder(a),
+        limits=limits(a),
+        axes=a.axes,
+        voxel_size=a.voxel_size,
+        workers=a.workers,
+        memory=a.memory,
+        overwrite=a.overwrite,
+        progress=console.progress(a),
+    )
+    console.print_notes(notes)
+    console.print_cells(cells, a.output)
+
+
+def _filter(a: argparse.Namespace) -> None:
+    from ecc_rf import console
+    from ecc_rf.cell_tables import filter_table
+
+    before, kept = filter_table(a.table, a.output, limits(a), overwrite=a.overwrite)
+    console.print_filter(a.output, before, kept)
+
+
+def finder(a: argparse.Namespace) -> CellFinder:
+    """The settings that `arguments.cell_options` asks for."""
+    from ecc_rf.cells import CellFinder
+
+    return CellFinder(
+        threshold=a.threshold,
+        min_volume=a.min_volume,
+        max_volume=a.max_volume,
+        split=a.split,
+        cell_diameter_um=a.cell_diameter_um,
+        connectivity=a.connectivity,
+        intensity=a.intensity,
+        signal_radius=a.signal_radius,
+        background_radius=a.background_radius,
+        background_percentile=a.background_percentile,
+    )
+
+
+def limits(a: argparse.Namespace) -> dict[str, float | None]:
+    """The limits that `arguments.filter_options` asks for."""
+    return {"min_sbr": a.min_sbr, "min_intensity": a.min_intensity, "min_diameter_um": a.min_diameter_um}

@@ -1,0 +1,68 @@
+"""``ecc-rf classify``: probabilities of an image."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ecc_rf.arguments import add_command, parse_names, parse_roi, volume_options
+
+if TYPE_CHECKING:
+    from ecc_rf.arguments import Commands
+
+
+def add(commands: Commands) -> None:
+    classify = add_command(
+        commands,
+        "classify",
+        "probabilities of an image",
+        "ecc-rf classify PV.ilp brain.h5/data -o probability.ome.zarr --labels 1 --dtype uint8",
+        _run,
+    )
+    classify.add_argument("project", metavar="PROJECT", help="ilastik project (.ilp) with a trained classifier")
+    classify.add_argument("image", metavar="IMAGE", help="image: HDF5, OME-Zarr, NPY, TIFF, PNG, JPG or NIfTI")
+    classify.add_argument("-o", "--output", metavar="OUT", required=True, help=".ome.zarr, .h5, .npy or .tif")
+    classify.add_argument(
+        "--labels",
+        type=parse_names,
+        default="all",
+        metavar="LABELS",
+        help="labels to store, numbers from 1 or names, with commas; default all",
+    )
+    classify.add_argument(
+        "--export", default="probabilities", help="probabilities (default), segmentation, uncertainty or features"
+    )
+    classify.add_argument("--dtype", default="float32", help="of probabilities: float32 (default), uint16 or uint8")
+    classify.add_argument(
+        "--rounding", default="nearest", help="to integers: nearest (default) or truncate, as ilastik before July 2025"
+    )
+    classify.add_argument("--roi", type=parse_roi, metavar="ROI", help="region, for example z=10:50,y=0:512,x=0:512")
+    classify.add_argument("--mask", metavar="MASK", help="predict only where this is not 0, as in ilastik")
+    volume_options(classify)
+
+
+def _run(a: argparse.Namespace) -> None:
+    from ecc_rf import console
+    from ecc_rf.classifier import PixelClassifier
+    from ecc_rf.ilp import IlastikProject
+
+    project = IlastikProject.open(a.project)
+    record = PixelClassifier.from_project(project).predict_volume(
+        a.image,
+        a.output,
+        labels=a.labels,
+        export=a.export,
+        dtype=a.dtype,
+        rounding=a.rounding,
+        roi=a.roi,
+        mask=a.mask,
+        axes=a.axes,
+        voxel_size=a.voxel_size,
+        workers=a.workers,
+        memory=a.memory,
+        block_shape=a.block,
+        overwrite=a.overwrite,
+        progress=console.progress(a),
+    )
+    console.print_notes(project.notes)
+    console.print_prediction(record)

@@ -1,0 +1,59 @@
+"""``ecc-rf run``: the main job."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ecc_rf.arguments import add_command, cell_options, volume_options
+from ecc_rf.commands.cells import finder, limits
+
+if TYPE_CHECKING:
+    from ecc_rf.arguments import Commands
+
+
+def add(commands: Commands) -> None:
+    run = add_command(
+        commands,
+        "run",
+        "the main job: classify images, find their cells, report",
+        "ecc-rf run PV.ilp brain.h5/data -o results --voxel-size 6,1.62,1.62",
+        _run,
+    )
+    run.add_argument("project", metavar="PROJECT", help="ilastik project (.ilp) with a trained classifier")
+    run.add_argument("images", metavar="IMAGE", nargs="+", help="image; several images get one folder each")
+    run.add_argument("-o", "--output", metavar="DIR", required=True, help="folder of the results")
+    run.add_argument("--format", default="ome.zarr", help="of the probability volume: ome.zarr (default) or h5")
+    run.add_argument("--objects", action="store_true", help="write objects.ome.zarr: voxels bear their cell's label")
+    run.add_argument("--no-report", action="store_true", help="do not write report.html")
+    cell_options(run)
+    volume_options(run)
+
+
+def _run(a: argparse.Namespace) -> None:
+    from ecc_rf import console
+    from ecc_rf.pipeline import RunSettings, run
+
+    settings = RunSettings(
+        axes=a.axes,
+        voxel_size=a.voxel_size,
+        format=a.format,
+        workers=a.workers,
+        memory=a.memory,
+        block_shape=a.block,
+        mask=a.mask,
+        objects=a.objects,
+        report=not a.no_report,
+        overwrite=a.overwrite,
+    )
+    results = run(
+        a.project,
+        a.images,
+        a.output,
+        finder=finder(a),
+        limits=limits(a),
+        settings=settings,
+        progress=console.progress(a),
+    )
+    for result in results:
+        console.print_run(result)
