@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -56,6 +56,21 @@ class Writable(Protocol):
     def __setitem__(self, index: Any, value: np.ndarray, /) -> None: ...
 
 
+class BlockInput(NamedTuple):
+    """What is read for a block.
+
+    Attributes
+    ----------
+    raw : (c, z, y, x), optional
+        Core and halo; None where the mask leaves nothing to predict.
+    inside : (z, y, x) bool, optional
+        Where the mask lets the core be predicted; None without a mask.
+    """
+
+    raw: np.ndarray | None
+    inside: np.ndarray | None
+
+
 @dataclass(frozen=True)
 class Prediction:
     """One prediction: everything that is needed to compute any block of it.
@@ -92,21 +107,28 @@ class Prediction:
         """Compute all blocks of a grid into a sink of the region's extents."""
 
         def work(block: Block) -> None:
-            sink[(block.target[0], slice(None), *block.target[1:])] = self.compute(block)
+            sink[(block.target[0], slice(None), *block.target[1:])] = self.compute(block, self.read(block))
 
         for _ in run_blocks(work, grid, workers=workers, progress=progress, stage="classify"):
             pass
 
-    def compute(self, block: Block) -> np.ndarray:
-        """What is stored for a block: ``t c z y x``, of the core's extents."""
-        t, *zyx = block.read
-        shape = block.shape[1:]
+    def read(self, block: Block) -> BlockInput:
+        """What `compute` needs of the volumes: the only part of the work that waits for a disk."""
         inside = self._inside(block)
         if inside is not None and not inside.any():
+            return BlockInput(None, inside)
+        t, *zyx = block.read
+        return BlockInput(self.source[(t, slice(None), *zyx)][0], inside)
+
+    def compute(self, block: Block, given: BlockInput) -> np.ndarray:
+        """What is stored for a block: ``t c z y x``, of the core's extents."""
+        raw, inside = given.raw, given.inside
+        shape = block.shape[1:]
+        if raw is None:
             out = self._outside(shape)
         else:
-            raw = self.source[(t, slice(None), *zyx)][0]
             self._check_values(raw, block)
+            _, *zyx = block.read
             origin = (zyx[0].start, zyx[1].start, zyx[2].start)
             out = np.empty((*shape, self.channels), self.export.stored_dtype)
             for tile in self._tiles(shape):
