@@ -162,7 +162,7 @@ def test_what_does_not_fit_together(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match="no voxels"):
         NewLane("a.h5", "zyx", (12, 50, 0))
     with pytest.raises(SettingError, match="link"):
-        NewLane("a.h5", "zyx", SHAPE, link="copy")  # type: ignore[arg-type]
+        NewLane("a.h5", "zyx", SHAPE, link="hard")  # type: ignore[arg-type]
     lane = NewLane("a.h5", "zyx", SHAPE, some_labels())
     with pytest.raises(LabelError, match="label 3 is used, there are 2"):
         write_project(tmp_path / "p.ilp", [lane], features, ["a", "b"])

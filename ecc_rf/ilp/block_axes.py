@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ecc_rf.errors import FormatError
 from ecc_rf.ilp.encoding import place, read_attribute_text
-from ecc_rf.ilp.versions import is_before
+from ecc_rf.ilp.versions import INTERNAL_ORDER, is_before
 from ecc_rf.volumes.axes import LETTERS, axes_from_axistags, transpose_to
 from ecc_rf.volumes.base import damage_reported
 
@@ -99,7 +99,7 @@ def expected_order(raw_axes: str, internal: str, version: str) -> str:
     """
     if is_before(version, "1.3.0.dev0"):
         return channel_last(raw_axes)
-    if is_before(version, "1.3.3post2") or not is_before(version, "1.4.0b8"):
+    if is_before(version, "1.3.3post2") or not is_before(version, INTERNAL_ORDER):
         return internal
     return raw_axes if "c" in raw_axes else raw_axes + "c"
 

@@ -188,10 +188,15 @@ def read_lanes(data: h5py.Group | None, project: Path, search: Sequence[Path] = 
     lanes = []
     for index, name in enumerate(names_in(infos)):
         info = group_in(infos, name)
-        if info is not None and not {"filePath", "location"} & set(names_in(info)):  # else a project with one role
+        if info is not None and not is_image_info(info):
             info = group_in(info, roles[0])
         lanes.append(_read_lane(index, info, data, project, tuple(search)))
     return lanes
+
+
+def is_image_info(group: h5py.Group) -> bool:
+    """Whether a group names an image itself; projects with one role have no groups for roles."""
+    return bool({"filePath", "location"} & set(names_in(group)))
 
 
 def _read_lane(index: int, info: h5py.Group | None, data: h5py.Group, project: Path, search: tuple[Path, ...]) -> Lane:

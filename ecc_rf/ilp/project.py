@@ -106,9 +106,9 @@ class IlastikProject:
         with open_project_file(file_path) as file, damage_reported(str(path)):
             version = _checked_version(file, notes)
             workflow = _checked_workflow(file, notes)
-            data = _applet(file, "Input Data", notes)
+            data = applet_group(file, "Input Data", notes)
             lanes = read_lanes(data, file_path.absolute(), folders)
-            applet = _applet(file, "PixelClassification", notes)
+            applet = applet_group(file, "PixelClassification", notes)
             label_sets = None if applet is None else group_in(applet, "LabelSets")
             if len(names_in(label_sets)) > len(lanes):
                 notes.append(f"labels of {len(names_in(label_sets))} lanes are stored, there are {len(lanes)} lanes")
@@ -138,7 +138,7 @@ class IlastikProject:
             If none were selected, or ones that cannot be computed.
         """
         with open_project_file(self.path) as file:
-            return read_selection(_applet(file, "FeatureSelections", []), str(self.path))
+            return read_selection(applet_group(file, "FeatureSelections", []), str(self.path))
 
     def lane(self, key: int | str) -> Lane:
         """A lane by its number from 0, its nickname or its stored path.
@@ -167,7 +167,7 @@ class IlastikProject:
         """
         found = self.lane(lane)
         with open_project_file(self.path) as file:
-            group = _label_group(file, found.index)
+            group = label_group(file, found.index)
             if not names_in(group) and not found.stored_axes:
                 return LaneLabels.empty("")
             return read_labels(group, found.axes, found.shape, found.internal_axes, self.ilastik_version)
@@ -241,7 +241,7 @@ def _checked_workflow(file: h5py.File, notes: list[str]) -> str:
     return workflow
 
 
-def _applet(file: h5py.File, name: str, notes: list[str]) -> h5py.Group | None:
+def applet_group(file: h5py.File, name: str, notes: list[str]) -> h5py.Group | None:
     """The group of one of ilastik's applets. ilastik takes one without a version for absent, and so do we."""
     group = group_in(file, name)
     if group is None or read_text(group, "StorageVersion") is not None:
@@ -251,16 +251,16 @@ def _applet(file: h5py.File, name: str, notes: list[str]) -> h5py.Group | None:
     return None
 
 
-def _label_group(file: h5py.File, index: int) -> h5py.Group | None:
+def label_group(file: h5py.File, index: int) -> h5py.Group | None:
     """The labels of a lane: by rank, whatever the numbers in the groups' names."""
-    applet = _applet(file, "PixelClassification", [])
+    applet = applet_group(file, "PixelClassification", [])
     sets = None if applet is None else group_in(applet, "LabelSets")
     names = names_in(sets)
     return None if sets is None or index >= len(names) else group_in(sets, names[index])
 
 
 def _forests_group(file: h5py.File) -> h5py.Group:
-    applet = _applet(file, "PixelClassification", [])
+    applet = applet_group(file, "PixelClassification", [])
     group = None if applet is None else group_in(applet, "ClassifierForests")
     if group is None:
         raise NoForestError(

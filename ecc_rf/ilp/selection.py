@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import h5py
 import numpy as np
 
@@ -10,6 +13,10 @@ from ecc_rf.features.selection import FeatureSelection
 from ecc_rf.ilp.encoding import place, read_array, read_texts, write_text, write_texts
 
 _SELECT = "select features in ilastik and save the project"
+
+
+SELECTION_MEMBERS = ("StorageVersion", "FeatureIds", "Scales", "SelectionMatrix", "ComputeIn2d", "FeatureListFilename")
+"""What a selection consists of in a project's file."""
 
 
 def read_selection(group: h5py.Group | None, where: str) -> FeatureSelection:
@@ -59,10 +66,19 @@ def read_selection(group: h5py.Group | None, where: str) -> FeatureSelection:
 
 
 def write_selection(group: h5py.Group, selection: FeatureSelection) -> None:
-    """Write a selection into an empty group."""
-    write_text(group, "StorageVersion", "0.1")
+    """Write a selection into a group without one."""
+    if "StorageVersion" not in group:
+        write_text(group, "StorageVersion", "0.1")
     write_texts(group, "FeatureIds", selection.feature_ids)
     group.create_dataset("Scales", data=np.array(selection.scales, np.float64))
     group.create_dataset("SelectionMatrix", data=np.array(selection.matrix, bool))
     if selection.compute_in_2d is not None:
         group.create_dataset("ComputeIn2d", data=np.array(selection.compute_in_2d, bool))
+
+
+def settled_in_2d(selection: FeatureSelection, axes: str, shape: Sequence[int]) -> FeatureSelection:
+    """The selection with its decision what is computed in 2D; where it has none, an image of these extents decides."""
+    if selection.compute_in_2d is not None:
+        return selection
+    flat = dict(zip(axes, shape)).get("z", 1) == 1
+    return replace(selection, compute_in_2d=(flat,) * len(selection.scales))

@@ -19,6 +19,12 @@ _SCHEME = re.compile(
 _PHASES = {"a": 1, "alpha": 1, "b": 2, "beta": 2, "c": 3, "rc": 3, "pre": 3, "preview": 3}
 _DEVELOPMENT, _FINAL = 0, 4
 
+INTERNAL_ORDER = "1.4.0b8"
+"""Since this version label blocks are in the internal axis order of their lane, and say so."""
+
+WRITTEN_VERSION = "1.4.1"
+"""What a project bears that is written here."""
+
 VersionKey = tuple[tuple[int, ...], int, int, int, float]
 
 
