@@ -17,6 +17,7 @@ The tree; each error also derives from the builtin that a caller would catch::
     ├── ImageValueError         (ValueError)         voxels that cannot be computed with (NaN, infinity)
     ├── OutputExistsError       (FileExistsError)    a result is there already
     ├── OutputError             (OSError)            a result cannot be written
+    ├── ResumeError             (ValueError)         an unfinished result of another run
     └── MemoryBudgetError       (MemoryError)        a plan that does not fit the memory budget
 
 A message has up to three parts: what is wrong, where, and what to do about it.
@@ -107,6 +108,10 @@ class OutputExistsError(EccError, FileExistsError):
 
 class OutputError(EccError, OSError):
     """A result cannot be written."""
+
+
+class ResumeError(EccError, ValueError):
+    """An unfinished result that this run cannot go on with."""
 
 
 class MemoryBudgetError(EccError, MemoryError):

@@ -35,9 +35,13 @@ class ArrayVolume(BaseVolume):
     def _write(self, slices: Slices, array: NDArray[Any]) -> None:
         self._array[slices] = array
 
-    def _release(self) -> None:
-        if isinstance(self._array, np.memmap) and self._output is not None:
+    def _sync(self, slices: Slices) -> None:
+        if isinstance(self._array, np.memmap):
             self._array.flush()
+
+    def _release(self) -> None:
+        if self._output is not None:
+            self._sync(())
         self._array = np.empty(0, self.dtype)  # lets go of the file
 
 

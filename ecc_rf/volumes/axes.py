@@ -218,6 +218,7 @@ class AxisView(BaseVolume):
             chunks=None if chunks is None else [chunks.get(axis, 1) for axis in axes],
         )
         self._volume = volume
+        self.shareable = getattr(volume, "shareable", False)
         self._writable = True  # if the volume is: it has the last word
 
     def _inner(self, slices: Slices) -> Slices:
@@ -231,8 +232,18 @@ class AxisView(BaseVolume):
         volume = cast("WritableVolume", self._volume)
         volume[self._inner(slices)] = transpose_to(array, self.axes, volume.axes)
 
+    def _sync(self, slices: Slices) -> None:
+        cast("WritableVolume", self._volume).sync(self._inner(slices))
+
+    @property
+    def resumed(self) -> bool:
+        return cast("WritableVolume", self._volume).resumed
+
     def close(self) -> None:
         self._volume.close()
+
+    def suspend(self) -> None:
+        cast("WritableVolume", self._volume).suspend()
 
     def discard(self) -> None:
         cast("WritableVolume", self._volume).discard()

@@ -53,6 +53,9 @@ class BaseVolume(ABC):
     Voxels are handed out as fresh C-ordered arrays in the machine's own byte order, however they are stored.
     """
 
+    resumable = True  # an unfinished one can be gone on with
+    shareable = False  # processes on several machines may write at once, each its own chunks
+
     def __init__(
         self,
         name: str,
@@ -87,6 +90,14 @@ class BaseVolume(ABC):
     def _release(self) -> None:  # noqa: B027 (most formats hold nothing open)
         """Close what is open."""
 
+    def _sync(self, slices: Slices) -> None:
+        """Make what was written in a region safe on disk; only for formats that can be created."""
+        raise NotImplementedError
+
+    def _complete(self) -> Path | None:
+        """Last work on an output whose voxels are all there; the result, if it is a part of the unfinished output."""
+        return None
+
     def __getitem__(self, index: Index) -> NDArray[Any]:
         self._refuse_closed()
         slices, shape = normalized_index(index, self.shape)
@@ -107,6 +118,19 @@ class BaseVolume(ABC):
         with write_errors(self.name):
             self._write(slices, array.astype(self.dtype, casting="safe", copy=False))
 
+    def sync(self, index: Index = ()) -> None:
+        """Return when what was written in a region is safe on disk."""
+        self._refuse_closed()
+        slices, shape = normalized_index(index, self.shape)
+        if self._writable and 0 not in shape:
+            with write_errors(self.name):
+                self._sync(slices)
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the unfinished output was there before."""
+        return self._output is not None and self._output.resumed
+
     def _refuse_closed(self) -> None:
         if self._closed:
             raise ValueError(f"{self.name} is closed")
@@ -124,11 +148,24 @@ class BaseVolume(ABC):
             return
         try:
             with write_errors(self.name):
+                result = self._complete()
                 self._release()
         except BaseException:
-            self._output.discard()
+            if not self._output.resume:
+                self._output.discard()
             raise
-        self._output.commit()
+        self._output.commit(result)
+
+    def suspend(self) -> None:
+        """Close the file; a volume that was being written stays as it is under its unfinished name."""
+        if self._closed:
+            return
+        try:
+            self.sync()
+        finally:
+            self._closed = True
+            with write_errors(self.name):
+                self._release()
 
     def discard(self) -> None:
         """Close the file; a volume that was being written is removed."""
@@ -149,6 +186,10 @@ class BaseVolume(ABC):
     ) -> None:
         if kind is None:
             self.close()
+        elif self._output is not None and self._output.resume:
+            # the error that brought us here is the one to be seen
+            with contextlib.suppress(Exception):
+                self.suspend()
         else:
             self.discard()
 

@@ -1,7 +1,4 @@
-"""Images in HDF5, read and written as ilastik does.
-
-Written are the attributes `axistags` and `axis_units` (axes and voxel size for ilastik), `element_size_um` (the same
-for Fiji), `drange`, and the caller's own; chunks are compressed with gzip level 1.
+"""Images in HDF5, read as ilastik does; they are written by `hdf5_writing`.
 
 Nothing is followed out of the file: external links, external storage, virtual datasets and filters that would need a
 plug-in are refused. h5py holds a lock of its own in every call, so that threads may share a volume.
@@ -9,7 +6,6 @@ plug-in are refused. h5py holds a lock of its own in every call, so that threads
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import h5py
@@ -18,22 +14,17 @@ from numpy.typing import NDArray
 from ecc_rf.errors import FormatError
 from ecc_rf.volumes.axes import (
     axes_from_axistags,
-    axis_units_json,
-    axistags_json,
     check_axes,
     default_axes,
     voxel_size_from_axistags,
 )
 from ecc_rf.volumes.base import BaseVolume, Slices, Source, Target, VoxelSize, check_voxels, damage_reported
 from ecc_rf.volumes.datasets import missing_dataset, only_dataset
-from ecc_rf.volumes.metadata import default_chunks, drange_from, numbers
-from ecc_rf.volumes.unfinished import UnfinishedOutput
+from ecc_rf.volumes.metadata import drange_from, numbers
 from ecc_rf.volumes.units import voxel_size_from
 
 # deflate, shuffle, fletcher32, szip, nbit, scaleoffset are part of HDF5, lzf of h5py
 _BUILTIN_FILTERS = {1, 2, 3, 4, 5, 6, 32000}
-
-_CHUNK_VOXELS = 64**3
 
 
 class Hdf5Volume(BaseVolume):
@@ -46,7 +37,6 @@ class Hdf5Volume(BaseVolume):
         axes: str,
         voxel_size: VoxelSize | None,
         drange: tuple[float, float] | None,
-        output: UnfinishedOutput | None = None,
     ) -> None:
         super().__init__(
             name,
@@ -56,7 +46,6 @@ class Hdf5Volume(BaseVolume):
             voxel_size=voxel_size,
             drange=drange,
             chunks=dataset.chunks,
-            output=output,
         )
         self._dataset = dataset
         self._file = dataset.file
@@ -64,9 +53,6 @@ class Hdf5Volume(BaseVolume):
     def _read(self, slices: Slices) -> NDArray[Any]:
         block: NDArray[Any] = self._dataset[slices]
         return block
-
-    def _write(self, slices: Slices, array: NDArray[Any]) -> None:
-        self._dataset[slices] = array
 
     def _release(self) -> None:
         self._file.close()
@@ -88,33 +74,10 @@ def open_source(source: Source) -> Hdf5Volume:
             raise
 
 
-def create_target(target: Target) -> Hdf5Volume:
-    file = h5py.File(target.output.path, "w")
-    try:
-        dataset = file.create_dataset(
-            target.inner,
-            shape=target.shape,
-            dtype=target.dtype,
-            chunks=target.chunks or default_chunks(target.axes, target.shape, _CHUNK_VOXELS),
-            compression="gzip",
-            compression_opts=1,
-        )
-        attributes = {key: _storable(value) for key, value in target.attributes.items()}
-        attributes["axistags"] = axistags_json(target.axes, target.voxel_size)
-        if target.voxel_size is not None:
-            attributes |= {"axis_units": axis_units_json(target.axes), "element_size_um": target.voxel_size}
-        if target.drange is not None:
-            attributes["drange"] = target.drange
-        dataset.attrs.update(attributes)
-        return Hdf5Volume(target.output.name, dataset, target.axes, target.voxel_size, target.drange, target.output)
-    except BaseException:
-        file.close()
-        raise
+def create_target(target: Target) -> BaseVolume:
+    from ecc_rf.volumes.hdf5_writing import create_target  # late: a project that is only read needs no Zarr
 
-
-def _storable(value: Any) -> Any:
-    """What HDF5 has no type for is stored as JSON."""
-    return value if isinstance(value, str | int | float) else json.dumps(value)
+    return create_target(target)
 
 
 def find_dataset(file: h5py.File, inner: str, name: str) -> h5py.Dataset:

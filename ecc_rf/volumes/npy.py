@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from ecc_rf.volumes.array import ArrayVolume, reserve_space
@@ -18,14 +21,21 @@ def open_source(source: Source) -> ArrayVolume:
 
 
 def create_target(target: Target) -> ArrayVolume:
-    path = target.output.path
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=target.dtype, shape=target.shape)
-    reserve_space(path)
+    def write(path: Path) -> None:
+        np.lib.format.open_memmap(path, mode="w+", dtype=target.dtype, shape=target.shape)
+
+    target.output.begin(write, _describe)
+    reserve_space(target.output.path)
     return ArrayVolume(
         target.output.name,
-        array,
+        np.lib.format.open_memmap(target.output.path, mode="r+"),
         target.axes,
         voxel_size=target.voxel_size,
         drange=target.drange,
         output=target.output,
     )
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    array = np.lib.format.open_memmap(path, mode="r")
+    return {"shape": array.shape, "dtype": str(array.dtype)}

@@ -10,6 +10,7 @@ Every chunk is a file: the default chunks are large for that reason.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from zarr.codecs import ZstdCodec
 from ecc_rf.errors import AxesError, EccError, FormatError
 from ecc_rf.volumes.axes import AxisView, check_axes, default_axes
 from ecc_rf.volumes.base import BaseVolume, Slices, Source, Target, VoxelSize, check_voxels, damage_reported
+from ecc_rf.volumes.chunk_files import remove_partial, sync_chunks
 from ecc_rf.volumes.datasets import missing_dataset, only_dataset
 from ecc_rf.volumes.metadata import default_chunks, drange_from
 from ecc_rf.volumes.unfinished import UnfinishedOutput
@@ -42,6 +44,8 @@ _CHUNK_VOXELS = 128**3
 
 class ZarrVolume(BaseVolume):
     """An array, with the axes in which it is stored."""
+
+    shareable = True  # a chunk is a file, which replaces the one before it in one step
 
     def __init__(
         self,
@@ -69,6 +73,13 @@ class ZarrVolume(BaseVolume):
 
     def _write(self, slices: Slices, array: NDArray[Any]) -> None:
         self._array[slices] = array
+
+    def _sync(self, slices: Slices) -> None:
+        sync_chunks(self._array, slices)
+
+    def _complete(self) -> None:
+        if self.resumed and self._output is not None:
+            remove_partial(self._output.path)
 
 
 def open_source(source: Source) -> ZarrVolume | AxisView:
@@ -104,17 +115,26 @@ def create_target(target: Target) -> ZarrVolume | AxisView:
     attributes = {**target.attributes, "ecc_rf": {"axes": target.axes}, "ome": _metadata(target, stored)}
     if target.drange is not None:
         attributes["drange"] = list(target.drange)
-    group = zarr.create_group(target.output.path, zarr_format=3, attributes=attributes)
-    array = group.create_array(
-        "0",
-        shape=[target.shape[axis] for axis in order],
-        dtype=target.dtype,
-        chunks=tuple(chunks[axis] for axis in order),
-        compressors=ZstdCodec(level=3),
-        dimension_names=list(stored),
-    )
+
+    def write(path: Path) -> None:
+        zarr.create_group(path, zarr_format=3, attributes=attributes).create_array(
+            "0",
+            shape=[target.shape[axis] for axis in order],
+            dtype=target.dtype,
+            chunks=tuple(chunks[axis] for axis in order),
+            compressors=ZstdCodec(level=3),
+            dimension_names=list(stored),
+        )
+
+    target.output.begin(write, _describe)
+    array = zarr.open_array(target.output.path / "0", mode="r+")
     volume = ZarrVolume(target.output.name, array, stored, target.voxel_size, target.drange, target.output)
     return volume if stored == target.axes else AxisView(volume, target.axes)
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    group, array = (json.loads((path / part / "zarr.json").read_text()) for part in ("", "0"))
+    return {**array, **group["attributes"]}
 
 
 def _metadata(target: Target, stored: str) -> dict[str, Any]:

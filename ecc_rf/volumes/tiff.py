@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 import uuid
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,16 +90,16 @@ def create_target(target: Target) -> ArrayVolume | AxisView:
     }
     for axis, size in zip("ZYX", target.voxel_size or ()):
         metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
+    shape = tuple(target.shape[target.axes.index(axis)] for axis in stored)
+
+    def write(path: Path) -> None:
+        tifffile.memmap(path, shape=shape, dtype=target.dtype, ome=True, photometric="minisblack", metadata=metadata)
+
     path = target.output.path
-    array = tifffile.memmap(
-        path,
-        shape=tuple(target.shape[target.axes.index(axis)] for axis in stored),
-        dtype=target.dtype,
-        ome=True,
-        photometric="minisblack",
-        metadata=metadata,
-    )
+    target.output.begin(write, _describe)
     reserve_space(path)
+    with tifffile.TiffFile(path) as file:
+        array = np.memmap(path, target.dtype, "r+", offset=file.series[0].dataoffset or 0, shape=shape)
     volume = ArrayVolume(
         target.output.name,
         array,
@@ -108,6 +109,12 @@ def create_target(target: Target) -> ArrayVolume | AxisView:
         output=target.output,
     )
     return volume if stored == target.axes else AxisView(volume, target.axes)
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    with tifffile.TiffFile(path) as file:
+        series = file.series[0]
+        return {"shape": series.get_shape(False), "dtype": str(series.dtype), "metadata": file.ome_metadata}
 
 
 def _check_complete(file: tifffile.TiffFile, name: str) -> None:

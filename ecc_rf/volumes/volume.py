@@ -94,6 +94,24 @@ class Volume(Protocol):
 class WritableVolume(Volume, Protocol):
     """A volume that is being written. It gets its final name when it is closed."""
 
+    @property
+    def resumable(self) -> bool:
+        """Whether it can be gone on with after `suspend`, or after the process was killed."""
+        ...
+
+    @property
+    def shareable(self) -> bool:
+        """Whether processes on several machines may write at once, each its own chunks.
+
+        Threads and processes of one machine always may.
+        """
+        ...
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the unfinished output was there before, rather than made by this call of `create_volume`."""
+        ...
+
     def __setitem__(self, index: Index, array: NDArray[Any]) -> None:
         """Write a block.
 
@@ -113,8 +131,25 @@ class WritableVolume(Volume, Protocol):
         """
         ...
 
+    def sync(self, index: Index = ()) -> None:
+        """Return when all that was written in a region is safe on disk, even from a power cut.
+
+        Formats that store chunks (OME-Zarr, and HDF5 while it is unfinished) wait for the region's chunks, memory
+        maps (NPY, TIFF) for everything that was written.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        ...
+
+    def suspend(self) -> None:
+        """Close it, synced, and leave it under its unfinished name: `create_volume` with `resume` goes on with it."""
+        ...
+
     def discard(self) -> None:
-        """Close it and remove what was written; what an exception inside a with-block does."""
+        """Close it and remove what was written; what an exception inside a with-block does (not with `resume`)."""
         ...
 
 
@@ -161,6 +196,7 @@ def create_volume(
     drange: tuple[float, float] | None = None,
     attributes: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     dataset: str = "data",
 ) -> WritableVolume:
     """Create a volume to be written block by block; use it in a with-block.
@@ -184,6 +220,10 @@ def create_volume(
         More to be stored, JSON-able.
     overwrite : bool
         Replace an output of that name, once the new one is complete.
+    resume : bool
+        Go on with an output that was left unfinished: what is in it stays. An exception that leaves the with-block
+        then leaves it unfinished. Several processes may do so at once; the one that closes it gives it its name, the
+        others `suspend` theirs before.
     dataset : str
         Name inside the HDF5 file if the path does not say it.
 
@@ -197,6 +237,8 @@ def create_volume(
         If there is an output of that name and `overwrite` is False.
     OutputError
         If it cannot be written.
+    ResumeError
+        If the unfinished output that is to be gone on with has another shape, dtype, axes, chunks or attributes.
     """
     name = str(path)
     parts = split_path(path)
@@ -212,7 +254,7 @@ def create_volume(
     except (TypeError, ValueError) as error:
         raise SettingError(f"attributes that are no JSON: {error}", name) from error
     size = _checked_size(voxel_size, name)
-    output = UnfinishedOutput(parts.file, name, overwrite)
+    output = UnfinishedOutput(parts.file, name, overwrite, resume)
     target = Target(
         output=output,
         inner=parts.inner or (dataset if parts.format.module == "hdf5" else ""),
@@ -228,7 +270,8 @@ def create_volume(
         with write_errors(name):
             volume: WritableVolume = import_module(f"ecc_rf.volumes.{parts.format.module}").create_target(target)
     except BaseException:
-        output.discard()
+        if not resume:
+            output.discard()
         raise
     return volume
 
