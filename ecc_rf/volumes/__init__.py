@@ -8,10 +8,13 @@ from ecc_rf.volumes.axes import (
     internal_axes,
     transpose_to,
 )
+from ecc_rf.volumes.base import DamagedChunkError
+from ecc_rf.volumes.metadata import shard_shape
 from ecc_rf.volumes.volume import Volume, WritableVolume, create_volume, open_volume
 
 __all__ = [
     "AxisView",
+    "DamagedChunkError",
     "Volume",
     "WritableVolume",
     "axes_from_axistags",
@@ -20,5 +23,6 @@ __all__ = [
     "default_axes",
     "internal_axes",
     "open_volume",
+    "shard_shape",
     "transpose_to",
 ]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecc_rf.errors import AxesError, FormatError
-from ecc_rf.volumes.base import BaseVolume, Slices, VoxelSize
+from ecc_rf.volumes.base import BaseVolume, DamagedChunkError, Slices, VoxelSize
 from ecc_rf.volumes.units import voxel_size_from
 
 if TYPE_CHECKING:
@@ -216,6 +216,7 @@ class AxisView(BaseVolume):
             voxel_size=volume.voxel_size,
             drange=volume.drange,
             chunks=None if chunks is None else [chunks.get(axis, 1) for axis in axes],
+            attributes=volume.attributes,
         )
         self._volume = volume
         self.shareable = getattr(volume, "shareable", False)
@@ -227,6 +228,9 @@ class AxisView(BaseVolume):
 
     def _read(self, slices: Slices) -> NDArray[Any]:
         return transpose_to(self._volume[self._inner(slices)], self._volume.axes, self.axes)
+
+    def _located(self, slices: Slices, error: FormatError) -> FormatError:
+        return error.seen_as(self.axes) if isinstance(error, DamagedChunkError) else error
 
     def _write(self, slices: Slices, array: NDArray[Any]) -> None:
         volume = cast("WritableVolume", self._volume)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ VoxelSize = tuple[float, float, float]
 Index = slice | tuple[slice, ...]
 Slices = tuple[slice, ...]
 
+_CANNOT_BE_READ = "the file cannot be read: "
+
 
 @dataclass(frozen=True)
 class Source:
@@ -30,11 +33,12 @@ class Source:
     inner: str = ""
     axes: str | None = None
     voxel_size: VoxelSize | None = None
+    level: int | VoxelSize | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """A volume to be created; everything is checked, `chunks` and `shape` are in the order of `axes`."""
+    """A volume to be created; everything is checked, `shape`, `chunks` and `shards` are in the order of `axes`."""
 
     output: UnfinishedOutput
     inner: str
@@ -42,6 +46,8 @@ class Target:
     dtype: np.dtype[Any]
     axes: str
     chunks: tuple[int, ...] | None = None
+    shards: tuple[int, ...] | None = None
+    pyramid: str | None = None
     voxel_size: VoxelSize | None = None
     drange: tuple[float, float] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -66,6 +72,7 @@ class BaseVolume(ABC):
         voxel_size: VoxelSize | None = None,
         drange: tuple[float, float] | None = None,
         chunks: Sequence[int] | None = None,
+        attributes: dict[str, Any] | None = None,
         output: UnfinishedOutput | None = None,
     ) -> None:
         self.name = name
@@ -75,6 +82,7 @@ class BaseVolume(ABC):
         self.voxel_size = voxel_size
         self.drange = drange
         self.chunks = None if chunks is None else tuple(int(extent) for extent in chunks)
+        self.attributes = dict(attributes or {})
         self._output = output
         self._writable = output is not None
         self._closed = False
@@ -103,8 +111,28 @@ class BaseVolume(ABC):
         slices, shape = normalized_index(index, self.shape)
         if 0 in shape:
             return np.empty(shape, self.dtype)
+        try:
+            return self._voxels(slices)
+        except FormatError as error:
+            raise self._located(slices, error) from error
+
+    def _voxels(self, slices: Slices) -> NDArray[Any]:
         with damage_reported(self.name):
             return np.ascontiguousarray(self._read(slices), dtype=self.dtype)
+
+    def _located(self, slices: Slices, error: FormatError) -> FormatError:
+        """The error of the first chunk of a region that cannot be read; the error itself if that is not known."""
+        for chunk in chunks_of(slices, self.shape, self.chunks):
+            try:
+                self._voxels(chunk)
+            except FormatError as damage:
+                what = damage.what.removeprefix(_CANNOT_BE_READ)
+                return DamagedChunkError(self.name, self._chunk_file(chunk), self.axes, chunk, what)
+        return error
+
+    def _chunk_file(self, slices: Slices) -> str:
+        """The file in which a chunk is, if it is not the volume's own."""
+        return ""
 
     def __setitem__(self, index: Index, array: NDArray[Any]) -> None:
         self._refuse_closed()
@@ -197,6 +225,46 @@ class BaseVolume(ABC):
         return f"<{type(self).__name__} {self.name} {self.axes} {self.shape} {self.dtype}>"
 
 
+class DamagedChunkError(FormatError):
+    """A chunk that cannot be read.
+
+    Attributes
+    ----------
+    region : tuple of slice
+        Its place, in voxels of the volume that raises it.
+    """
+
+    def __init__(self, name: str, file: str, axes: str, region: Slices, damage: str) -> None:
+        place = ", ".join(f"{axis}={part.start}:{part.stop}" for axis, part in zip(axes, region))
+        super().__init__(
+            f"the chunk at {place} cannot be read: {damage}",
+            f"{name}, in {file}" if file else name,
+            "copy the file anew from where it came from",
+        )
+        self.region = region
+        self._told = (name, file, axes, damage)
+
+    def seen_as(self, axes: str) -> DamagedChunkError:
+        """The error of a view of other axes."""
+        name, file, own, damage = self._told
+        places = dict(zip(own, self.region))
+        return DamagedChunkError(name, file, axes, tuple(places.get(axis, slice(0, 1)) for axis in axes), damage)
+
+
+def chunks_of(slices: Slices, shape: Sequence[int], chunks: Sequence[int] | None) -> Iterator[Slices]:
+    """The chunks that a region touches, whole, in raster order; none if there are no chunks.
+
+    >>> list(chunks_of((slice(3, 9),), (10,), (4,)))
+    [(slice(0, 4, None),), (slice(4, 8, None),), (slice(8, 10, None),)]
+    """
+    if chunks is None:
+        return
+    for corner in itertools.product(
+        *(range(part.start // edge * edge, part.stop, edge) for part, edge in zip(slices, chunks))
+    ):
+        yield tuple(slice(start, min(start + edge, n)) for start, edge, n in zip(corner, chunks, shape))
+
+
 def normalized_index(index: Index, shape: Sequence[int]) -> tuple[Slices, tuple[int, ...]]:
     """Slices with start and stop for every axis, and the shape of what they select.
 
@@ -239,7 +307,7 @@ def damage_reported(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise FormatError(
-            f"the file cannot be read: {type(error).__name__}: {error}",
+            f"{_CANNOT_BE_READ}{type(error).__name__}: {error}",
             name,
             "check that the file is complete and can be opened by the program that wrote it",
         ) from error

@@ -20,7 +20,7 @@ from ecc_rf.volumes.axes import (
 )
 from ecc_rf.volumes.base import BaseVolume, Slices, Source, Target, VoxelSize, check_voxels, damage_reported
 from ecc_rf.volumes.datasets import missing_dataset, only_dataset
-from ecc_rf.volumes.metadata import drange_from, numbers
+from ecc_rf.volumes.metadata import drange_from, numbers, plain_attributes
 from ecc_rf.volumes.units import voxel_size_from
 
 # deflate, shuffle, fletcher32, szip, nbit, scaleoffset are part of HDF5, lzf of h5py
@@ -37,6 +37,7 @@ class Hdf5Volume(BaseVolume):
         axes: str,
         voxel_size: VoxelSize | None,
         drange: tuple[float, float] | None,
+        attributes: dict[str, Any],
     ) -> None:
         super().__init__(
             name,
@@ -46,6 +47,7 @@ class Hdf5Volume(BaseVolume):
             voxel_size=voxel_size,
             drange=drange,
             chunks=dataset.chunks,
+            attributes=attributes,
         )
         self._dataset = dataset
         self._file = dataset.file
@@ -68,7 +70,14 @@ def open_source(source: Source) -> Hdf5Volume:
             _check_storage(dataset, name)
             axes = _axes(dataset, source.axes, name)
             voxel_size = source.voxel_size or _voxel_size(dataset, axes)
-            return Hdf5Volume(name, dataset, axes, voxel_size, drange_from(dataset.attrs.get("drange")))
+            return Hdf5Volume(
+                name,
+                dataset,
+                axes,
+                voxel_size,
+                drange_from(dataset.attrs.get("drange")),
+                plain_attributes(dataset.attrs),
+            )
         except BaseException:
             file.close()
             raise

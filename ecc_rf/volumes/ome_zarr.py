@@ -1,16 +1,13 @@
-"""Zarr: OME-Zarr images (0.5 and older) at full resolution, and plain arrays.
+"""Zarr: OME-Zarr images (0.5 and older) at any of their resolutions, and plain arrays; written by `ome_zarr_writing`.
 
-What is written is OME-Zarr 0.5 (https://ngff.openmicroscopy.org/0.5/): a group with one multiscale image of one level,
-the array "0", with voxel size in micrometre. OME-Zarr demands the axis order t, c, z, y, x; an image of other axes is
-stored in that order and handed out in its own, which the group attribute ``ecc_rf: {"axes": ...}`` remembers.
-The group also has the attribute `drange` and the caller's own.
-
-Every chunk is a file: the default chunks are large for that reason.
+A path may name an image in a hierarchy (``brain.zarr/0`` of bioformats2raw, ``brain.zarr/labels/cells``) or a level of
+an image (``brain.zarr/1``); an image without a level is meant at full resolution. A chunk that is not there has the
+fill value everywhere, as Zarr has it.
 """
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,19 +15,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import ZstdCodec
 
-from ecc_rf.errors import AxesError, EccError, FormatError
+from ecc_rf.errors import AxesError, EccError, FormatError, SettingError
 from ecc_rf.volumes.axes import AxisView, check_axes, default_axes
 from ecc_rf.volumes.base import BaseVolume, Slices, Source, Target, VoxelSize, check_voxels, damage_reported
-from ecc_rf.volumes.chunk_files import remove_partial, sync_chunks
+from ecc_rf.volumes.chunk_files import chunk_files
 from ecc_rf.volumes.datasets import missing_dataset, only_dataset
-from ecc_rf.volumes.metadata import default_chunks, drange_from
-from ecc_rf.volumes.unfinished import UnfinishedOutput
+from ecc_rf.volumes.metadata import drange_from
 from ecc_rf.volumes.units import voxel_size_from
 
-_ORDER = "tczyx"
-_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+_ORDER = "tczyx"  # of versions that name no axes
+
+# of a group, or of xarray, that say what we say otherwise
+_STRUCTURE = ("ome", "multiscales", "omero", "image-label", "labels", "drange", "_ARRAY_DIMENSIONS", "_FillValue")
 _LETTERS_OF_TYPES = {"time": "t", "channel": "c"}
 
 # a damaged or hostile Zarr 2 array may name any codec that is installed, and some of those run code
@@ -39,13 +36,9 @@ _ZARR_2_CODECS = {
     *("gzip", "lz4", "lzma", "packbits", "quantize", "shuffle", "zlib", "zstd"),
 }
 
-_CHUNK_VOXELS = 128**3
-
 
 class ZarrVolume(BaseVolume):
     """An array, with the axes in which it is stored."""
-
-    shareable = True  # a chunk is a file, which replaces the one before it in one step
 
     def __init__(
         self,
@@ -54,7 +47,7 @@ class ZarrVolume(BaseVolume):
         axes: str,
         voxel_size: VoxelSize | None,
         drange: tuple[float, float] | None,
-        output: UnfinishedOutput | None = None,
+        attributes: dict[str, Any],
     ) -> None:
         super().__init__(
             name,
@@ -63,23 +56,16 @@ class ZarrVolume(BaseVolume):
             axes,
             voxel_size=voxel_size,
             drange=drange,
-            chunks=array.chunks,
-            output=output,
+            chunks=[min(chunk, extent) for chunk, extent in zip(array.chunks, array.shape)],
+            attributes=attributes,
         )
         self._array = array
 
     def _read(self, slices: Slices) -> NDArray[Any]:
         return np.asarray(self._array[slices])
 
-    def _write(self, slices: Slices, array: NDArray[Any]) -> None:
-        self._array[slices] = array
-
-    def _sync(self, slices: Slices) -> None:
-        sync_chunks(self._array, slices)
-
-    def _complete(self) -> None:
-        if self.resumed and self._output is not None:
-            remove_partial(self._output.path)
+    def _chunk_file(self, slices: Slices) -> str:
+        return str(next(chunk_files(self._array, slices))[1])
 
 
 def open_source(source: Source) -> ZarrVolume | AxisView:
@@ -95,60 +81,21 @@ def open_source(source: Source) -> ZarrVolume | AxisView:
             level = only_dataset(list(_images(node)), name)
             group, node, name = node, node[level], f"{name}/{level}"
         if isinstance(node, zarr.Group):
-            level = str(_multiscales(node)[0]["datasets"][0]["path"])
-            group, node = node, node[level]
+            image = _image(node, name)
+            level = image.names[0] if source.level is None else image.choose(source.level)
+            group, node = node, node.get(level)
+            name = name if source.level is None else f"{name}/{level}"
+        elif source.level is not None:
+            raise SettingError("the path names an array, which has no levels", name, "name the image, or no level")
         if not isinstance(node, zarr.Array):
-            raise FormatError(f"the level {level!r} of the image is no array", name)
+            raise FormatError(f"the level {level!r} of the image, which its metadata name, is not there", name)
         return _volume(source, name, node, group if isinstance(group, zarr.Group) else None, level)
 
 
-def create_target(target: Target) -> ZarrVolume | AxisView:
-    if target.inner:
-        raise FormatError(
-            "an OME-Zarr output is an image itself, it holds no named datasets",
-            target.output.name,
-            f"write to {target.output.final}",
-        )
-    stored = "".join(axis for axis in _ORDER if axis in target.axes)
-    order = [target.axes.index(axis) for axis in stored]
-    chunks = target.chunks or default_chunks(target.axes, target.shape, _CHUNK_VOXELS)
-    attributes = {**target.attributes, "ecc_rf": {"axes": target.axes}, "ome": _metadata(target, stored)}
-    if target.drange is not None:
-        attributes["drange"] = list(target.drange)
+def create_target(target: Target) -> BaseVolume:
+    from ecc_rf.volumes.ome_zarr_writing import create_target
 
-    def write(path: Path) -> None:
-        zarr.create_group(path, zarr_format=3, attributes=attributes).create_array(
-            "0",
-            shape=[target.shape[axis] for axis in order],
-            dtype=target.dtype,
-            chunks=tuple(chunks[axis] for axis in order),
-            compressors=ZstdCodec(level=3),
-            dimension_names=list(stored),
-        )
-
-    target.output.begin(write, _describe)
-    array = zarr.open_array(target.output.path / "0", mode="r+")
-    volume = ZarrVolume(target.output.name, array, stored, target.voxel_size, target.drange, target.output)
-    return volume if stored == target.axes else AxisView(volume, target.axes)
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    group, array = (json.loads((path / part / "zarr.json").read_text()) for part in ("", "0"))
-    return {**array, **group["attributes"]}
-
-
-def _metadata(target: Target, stored: str) -> dict[str, Any]:
-    size = dict(zip("zyx", target.voxel_size or ()))
-    axes = [{"name": axis, "type": _TYPES[axis]} for axis in stored]
-    for axis in axes:
-        if axis["name"] in size:
-            axis["unit"] = "micrometer"
-    scale = {"type": "scale", "scale": [size.get(axis, 1.0) for axis in stored]}
-    level = {"path": "0", "coordinateTransformations": [scale]}
-    return {
-        "version": "0.5",
-        "multiscales": [{"name": target.output.final.name, "axes": axes, "datasets": [level]}],
-    }
+    return create_target(target)
 
 
 def _node(path: Path) -> zarr.Group | zarr.Array[Any] | None:
@@ -194,9 +141,10 @@ def _volume(
     check_voxels(name, array.shape, array.dtype)
     _refuse_foreign_codecs(array, name)
     attributes = {**(_attributes(group) if group else {}), **_attributes(array)}
-    level = _described(_multiscales(group), path, array.ndim) if group else None
+    level = _image(group, name).levels.get(path) if group is not None and _multiscales(group) else None
     stored = level.axes if level else _plain_axes(array)
-    shown = (attributes.get("ecc_rf") or {}).get("axes", stored)
+    ours = attributes.get("ecc_rf")
+    shown = str(ours.get("axes", stored)) if isinstance(ours, dict) else stored
     if shown == stored or sorted(shown) != sorted(stored):
         shown, order = stored, list(range(array.ndim))
     else:
@@ -205,8 +153,9 @@ def _volume(
     stored = "".join(shown[i] for i in order)
     voxel_size = source.voxel_size
     if voxel_size is None and level:
-        voxel_size = voxel_size_from(stored, stored, dict(zip(stored, level.scale)), dict(zip(stored, level.units)))
-    volume = ZarrVolume(name, array, stored, voxel_size, drange_from(attributes.get("drange")))
+        voxel_size = level.voxel_size(stored)
+    kept = {key: value for key, value in attributes.items() if key not in _STRUCTURE}
+    volume = ZarrVolume(name, array, stored, voxel_size, drange_from(attributes.get("drange")), kept)
     return volume if shown == stored else AxisView(volume, shown)
 
 
@@ -217,23 +166,81 @@ class _Level(NamedTuple):
     scale: list[float]
     units: list[str]
 
+    def voxel_size(self, axes: str) -> VoxelSize | None:
+        """(z, y, x) in µm, the dimensions called by these letters."""
+        return voxel_size_from(axes, axes, dict(zip(axes, self.scale)), dict(zip(axes, self.units)))
 
-def _described(images: list[dict[str, Any]], path: str, ndim: int) -> _Level | None:
-    for image in images:
+
+class _Image(NamedTuple):
+    """The levels of a multi-resolution image, by their paths, the finest first."""
+
+    name: str
+    levels: dict[str, _Level]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.levels)
+
+    def choose(self, level: int | VoxelSize) -> str:
+        """The path of a level, by its number or as the one whose voxels are the nearest in size.
+
+        Raises
+        ------
+        SettingError
+            If there is no such level, or the sizes are not known.
+        """
+        sizes = [known.voxel_size(known.axes) for known in self.levels.values()]
+        if isinstance(level, int):
+            if 0 <= level < len(sizes):
+                return self.names[level]
+            raise SettingError(f"there is no level {level}", self.name, f"the levels are {self._listed(sizes)}")
+        if None in sizes:
+            raise SettingError(
+                "the image does not say how large its voxels are", self.name, f"give a level from 0 to {len(sizes) - 1}"
+            )
+        distances = [sum(abs(math.log(a / b)) for a, b in zip(size or (), level)) for size in sizes]
+        return self.names[distances.index(min(distances))]
+
+    @staticmethod
+    def _listed(sizes: list[VoxelSize | None]) -> str:
+        return ", ".join(
+            f"{number}" + (f" ({' × '.join(f'{length:g}' for length in size)} µm)" if size else "")
+            for number, size in enumerate(sizes)
+        )
+
+
+def _image(group: zarr.Group, name: str) -> _Image:
+    """The first multi-resolution image of a group.
+
+    Raises
+    ------
+    FormatError
+        If its metadata are not those of one.
+    """
+    image = _multiscales(group)[0]
+    try:
+        levels = {}
         for dataset in image["datasets"]:
-            if dataset["path"] != path:
-                continue
-            scale = np.ones(ndim)
+            axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", _ORDER)]
+            scale = np.ones(len(axes))
             for step in (*dataset.get("coordinateTransformations", ()), *image.get("coordinateTransformations", ())):
                 scale = scale * step.get("scale", 1.0)
-            axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in image.get("axes", _ORDER)]
-            return _Level("".join(map(_letter, axes)), scale.tolist(), [str(axis.get("unit")) for axis in axes])
-    return None
+            letters, units = "".join(map(_letter, axes)), [str(axis.get("unit")) for axis in axes]
+            levels[str(dataset["path"])] = _Level(letters, scale.tolist(), units)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(
+            f"the OME-Zarr metadata are damaged: {type(error).__name__}: {error}",
+            name,
+            "name the array that is meant, such as " + f"{name}/0",
+        ) from error
+    if not levels:
+        raise FormatError("the OME-Zarr metadata name no level", name, "name the array that is meant")
+    return _Image(name, levels)
 
 
 def _letter(axis: dict[str, Any]) -> str:
     name = str(axis["name"]).lower()
-    return name if name in _TYPES else _LETTERS_OF_TYPES.get(str(axis.get("type")), "?")
+    return name if name in _ORDER else _LETTERS_OF_TYPES.get(str(axis.get("type")), "?")
 
 
 def _plain_axes(array: zarr.Array[Any]) -> str:

@@ -21,6 +21,7 @@ from ecc_rf.errors import FormatError, MissingFileError, SettingError, ShapeErro
 from ecc_rf.volumes.axes import check_axes
 from ecc_rf.volumes.base import Index, Source, Target, VoxelSize, check_voxels, write_errors
 from ecc_rf.volumes.paths import FORMATS, split_path
+from ecc_rf.volumes.pyramid import check_method
 from ecc_rf.volumes.unfinished import UnfinishedOutput
 
 
@@ -59,8 +60,13 @@ class Volume(Protocol):
     def chunks(self) -> tuple[int, ...] | None:
         """The pieces in which it is stored; None if any block is read equally well.
 
-        Whoever writes from several threads must give each its own chunks.
+        Whoever writes from several threads must give each its own chunks; of an output with shards these are meant.
         """
+        ...
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What else the file says, JSON-able, of what `create_volume` stores."""
         ...
 
     def __getitem__(self, index: Index) -> NDArray[Any]:
@@ -153,7 +159,13 @@ class WritableVolume(Volume, Protocol):
         ...
 
 
-def open_volume(path: str | Path, *, axes: str | None = None, voxel_size: Sequence[float] | None = None) -> Volume:
+def open_volume(
+    path: str | Path,
+    *,
+    axes: str | None = None,
+    voxel_size: Sequence[float] | None = None,
+    level: int | Sequence[float] | None = None,
+) -> Volume:
     """Open an image; its voxels are read when they are asked for.
 
     Parameters
@@ -165,6 +177,9 @@ def open_volume(path: str | Path, *, axes: str | None = None, voxel_size: Sequen
         Letters of ``tzyxc`` to read the axes by, instead of what the file says or ilastik's rule for its shape.
     voxel_size : (z, y, x), optional
         In µm, instead of what the file says.
+    level : int or (z, y, x), optional
+        Of a multi-resolution image (OME-Zarr): its number, 0 being the finest, or the voxel size in µm that the level's
+        is to be nearest to. The volume's name says which it is.
 
     Raises
     ------
@@ -174,13 +189,18 @@ def open_volume(path: str | Path, *, axes: str | None = None, voxel_size: Sequen
         If the format is unknown, the file is damaged, leads out of itself, or holds several images.
     AxesError
         If the axes do not fit the image.
+    SettingError
+        If there is no such level.
     """
     parts = split_path(path)
     if axes is not None:
         check_axes(axes, len(axes), str(path))
     if not parts.file.exists():
         raise MissingFileError("there is no such file", str(path), "check the path, or give the file's new place")
-    source = Source(str(path), parts.file, parts.inner, axes, _checked_size(voxel_size, str(path)))
+    if level is not None and parts.format.module != "ome_zarr":
+        raise SettingError(f"{parts.format.name} images have no levels", str(path), "leave the level out")
+    wanted = level if level is None or isinstance(level, int) else _checked_size(level, str(path))
+    source = Source(str(path), parts.file, parts.inner, axes, _checked_size(voxel_size, str(path)), wanted)
     volume: Volume = import_module(f"ecc_rf.volumes.{parts.format.module}").open_source(source)
     return volume
 
@@ -192,6 +212,8 @@ def create_volume(
     axes: str,
     *,
     chunks: Sequence[int] | None = None,
+    shards: Sequence[int] | None = None,
+    pyramid: str | None = None,
     voxel_size: Sequence[float] | None = None,
     drange: tuple[float, float] | None = None,
     attributes: Mapping[str, Any] | None = None,
@@ -210,8 +232,12 @@ def create_volume(
         ``out.h5/name``, ``out.ome.zarr``, ``out.tif`` or ``out.npy``. An HDF5 file is replaced as a whole, never
         added to. Missing folders are made. What each format stores is said in its module: only HDF5 and OME-Zarr
         keep everything, TIFF keeps the voxel size, NPY the voxels alone.
-    shape, axes, chunks
-        In the same order.
+    shape, axes, chunks, shards
+        In the same order. Shards are files of many chunks (OME-Zarr only); whoever writes in parallel writes whole
+        shards. See `shard_shape`.
+    pyramid : {'mean', 'mode', 'max', 'nearest'}, optional
+        OME-Zarr only: coarser levels are added when the volume is closed, voxels being the mean (of intensities), the
+        most frequent (of labels), the largest, or the first of the finer ones.
     voxel_size : (z, y, x), optional
         In µm.
     drange : (low, high), optional
@@ -249,6 +275,10 @@ def create_volume(
     check_voxels(name, shape, np.dtype(dtype))
     if chunks is not None and (len(chunks) != len(shape) or min(chunks) < 1):
         raise ShapeError(f"chunks {tuple(chunks)} do not fit the shape {tuple(shape)}", name)
+    if pyramid is not None and parts.format.module != "ome_zarr":
+        raise SettingError(f"{parts.format.name} holds no pyramid", name, "write .ome.zarr, or no pyramid")
+    if shards is not None and (chunks is None or any(n % chunk for n, chunk in zip(shards, chunks))):
+        raise ShapeError(f"shards {tuple(shards)} are not whole chunks of {chunks and tuple(chunks)}", name)
     try:
         json.dumps(attributes and dict(attributes), allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -262,6 +292,8 @@ def create_volume(
         dtype=np.dtype(dtype).newbyteorder("="),
         axes=axes,
         chunks=None if chunks is None else tuple(min(chunk, extent) for chunk, extent in zip(chunks, shape)),
+        shards=None if shards is None else tuple(shards),
+        pyramid=None if pyramid is None else check_method(pyramid),
         voxel_size=size,
         drange=drange,
         attributes=dict(attributes or {}),
