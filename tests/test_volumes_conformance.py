@@ -19,6 +19,7 @@ import zarr
 
 from ecc_rf.errors import AxesError, FormatError, MissingFileError, SettingError
 from ecc_rf.volumes import AxisView, open_volume, transpose_to
+from tests.n5_writing import write_n5
 
 Array = np.ndarray[Any, Any]
 SIZE = (5.0, 1.5, 1.25)
@@ -103,6 +104,16 @@ def write_scaled_nifti(path: Path, array: Array) -> None:
     path.write_bytes(stored)
 
 
+def write_planes(path: Path, array: Array, **options: Any) -> None:
+    path.mkdir()
+    for number, plane in enumerate(array, 8):  # the order of numbers is not that of letters
+        options = {"photometric": "minisblack", **options}
+        tifffile.imwrite(path / f"brain 2_z{number}.tif", plane, metadata=None, **options)
+
+
+N5: dict[str, Any] = {"pixelResolution": {"dimensions": [*SIZE[::-1]], "unit": "um"}}
+
+
 @dataclass(frozen=True)
 class Case:
     id: str
@@ -180,6 +191,28 @@ CASES = [
         array=lambda a: flat_squares(a)[..., None],
     ),
     Case("bmp", "a.bmp", lambda p, a: p.write_bytes(imagecodecs.bmp_encode(a)), (43, 29, 3), "u1", "yxc"),
+    Case("planes", "planes", write_planes, ZYX, "u2", "zyx"),
+    Case("planes-packed", "planes", lambda p, a: write_planes(p, a, compression="zlib"), ZYX, ">u2", "zyx"),
+    Case(
+        "planes-strips",
+        "planes",
+        lambda p, a: write_planes(p, a, compression="zlib", rowsperstrip=3, predictor=True),
+        (5, 143, 29),
+        "i2",
+        "zyx",
+    ),
+    Case(
+        "planes-tiles",
+        "planes",
+        lambda p, a: write_planes(p, a, tile=(16, 32), photometric="rgb", compression="zlib"),
+        (5, 143, 70, 3),
+        "u1",
+        "zyxc",
+    ),
+    Case("n5", "a.n5", lambda p, a: write_n5(p / "s" / "t", a, (8, 9, 10), **N5), ZYX, "u2", "zyx", SIZE),
+    Case("n5-inner", "a.n5", lambda p, a: write_n5(p / "t", a, (8, 9, 10), "zstd"), ZYX, "f4", "zyx", None, "t"),
+    Case("n5-root", "A.N5", lambda p, a: write_n5(p, a, (4, 3, 6, 9), "blosc", whole=True), (3, *ZYX), "i1", "zyxc"),
+    Case("n5-axes", "a.n5", lambda p, a: write_n5(p, a, (40,) * 4, axes=["x", "y", "z", "c"]), (2, *ZYX), "i8", "czyx"),
     Case("nifti", "a.nii", write_nifti, ZYX, "u2", "zyx", SIZE),
     Case("nifti-big", "a.nii", write_nifti, (3, *ZYX), ">f4", "tzyx", SIZE),
     Case("nifti-gz", "a.nii.gz", write_nifti, ZYX, "u1", "zyx", SIZE),
@@ -340,6 +373,8 @@ def test_missing(sample: Sample) -> None:
 
 
 def test_wrong_extension(sample: Sample) -> None:
+    if sample.case.file == "planes":
+        pytest.skip("a folder of planes may have any name")
     other = sample.file.with_name("a.czi")
     sample.file.rename(other)
     with pytest.raises(FormatError, match=r"OME-Zarr \(\.zarr\)"):

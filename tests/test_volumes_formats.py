@@ -228,11 +228,11 @@ def test_imagej_without_spacing_has_no_voxel_size(tmp_path: Path) -> None:
 
 
 def test_a_slab_of_a_compressed_stack_reads_only_its_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = np.random.default_rng(0).integers(0, 99, (40, 64, 64)).astype("u2")
+    image = np.random.default_rng(0).integers(0, 99, (40, 160, 64)).astype("u2")
     tifffile.imwrite(tmp_path / "a.tif", image, compression="zlib", rowsperstrip=16, metadata=None)
     with open_volume(tmp_path / "a.tif") as volume:
         assert isinstance(volume, TiffVolume)
-        assert volume.chunks == (1, 16, 64)
+        assert volume.chunks == (1, 64, 64)  # strips of 16 rows are decoded together
         decoded = []
         decode = tifffile.TiffPage.decode.func  # type: ignore[attr-defined]
 
@@ -247,7 +247,8 @@ def test_a_slab_of_a_compressed_stack_reads_only_its_pages(tmp_path: Path, monke
 
         monkeypatch.setattr(tifffile.TiffPage, "decode", property(counting))
         np.testing.assert_array_equal(volume[10:13, :20], image[10:13, :20])
-    assert len(decoded) == 3 * 2  # three pages, the first two strips of each
+        np.testing.assert_array_equal(volume[10:13, 5:64, 20:], image[10:13, 5:64, 20:])
+    assert len(decoded) == 3 * 4  # three pages, the first four strips of each, once
 
 
 @pytest.mark.parametrize("options", [{"metadata": None}, {"imagej": True}, {"ome": True}, {"compression": "zlib"}])

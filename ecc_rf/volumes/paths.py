@@ -27,11 +27,16 @@ FORMATS = (
     Format("HDF5", "hdf5", (".h5", ".hdf5", ".hdf", ".ilp"), (".h5", ".hdf5", ".hdf"), holds_datasets=True),
     Format("OME-Zarr", "ome_zarr", (".zarr",), (".zarr",), holds_datasets=True),
     Format("TIFF", "tiff", (".tif", ".tiff"), (".tif", ".tiff")),
+    Format("TIFF planes", "tiff_planes", ("/", "*.tif")),
+    Format("N5", "n5", (".n5",), holds_datasets=True),
     Format("NPY", "npy", (".npy",), (".npy",)),
     Format("NPZ", "npz", (".npz",), holds_datasets=True),
     Format("NIfTI", "nifti", (".nii", ".nii.gz")),
     Format("PNG, JPEG, BMP", "image", (".png", ".jpg", ".jpeg", ".bmp")),
 )
+
+
+_SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes if suffix.startswith("."))
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,8 @@ def split_path(path: str | Path) -> VolumePath:
     'NIfTI'
     """
     whole = Path(path).expanduser()
+    if is_planes(whole):
+        return VolumePath(next(known for known in FORMATS if known.module == "tiff_planes"), "/", whole, "")
     found = []
     for file in (whole, *whole.parents):
         inner = "" if file == whole else whole.relative_to(file).as_posix()
@@ -74,3 +81,12 @@ def split_path(path: str | Path) -> VolumePath:
             "convert it to one of " + ", ".join(known.described for known in FORMATS),
         )
     return next((parts for parts in found if parts.file.exists()), found[0])
+
+
+def is_planes(path: Path) -> bool:
+    """Whether a folder of TIFF planes is meant, or a pattern such as ``planes/*_ch1.tif``."""
+    if any(letter in path.name for letter in "*?[") and path.suffix.lower() in (".tif", ".tiff"):
+        return not path.exists()
+    if not path.is_dir() or any(path.name.lower().endswith(suffix) for suffix in _SUFFIXES):
+        return False
+    return any(file.suffix.lower() in (".tif", ".tiff") for file in path.iterdir())

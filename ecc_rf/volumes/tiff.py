@@ -1,10 +1,10 @@
 """TIFF: pages, stacks, ImageJ and OME-TIFF.
 
-An uncompressed stack is mapped into memory, otherwise only the strips or tiles of a block are decoded; the first
-image (series) of the file is meant.
+An uncompressed stack is mapped into memory, otherwise only the strips or tiles of a block are decoded, and kept for the
+next block; the first image (series) of the file is meant. Folders of planes are read by `tiff_planes`.
 
-Written is uncompressed OME-TIFF, for small results: axes in the order t, z, c, y, x, with voxel size in µm; other axes
-are handed out in their order only as long as the volume is being written. Readers drop axes of extent 1. The data
+Written is uncompressed OME-TIFF, BigTIFF beyond 4 GB: axes in the order t, z, c, y, x, with voxel size in µm; other
+axes are handed out in their order only as long as the volume is being written. Readers drop axes of extent 1. The data
 range and attributes are not kept.
 """
 
@@ -24,6 +24,7 @@ from ecc_rf.errors import AxesError, FormatError
 from ecc_rf.volumes.array import ArrayVolume, reserve_space
 from ecc_rf.volumes.axes import AxisView, check_axes, default_axes
 from ecc_rf.volumes.base import BaseVolume, Slices, Source, Target, VoxelSize, check_voxels, damage_reported
+from ecc_rf.volumes.chunk_cache import ChunkCache, assemble, bands
 from ecc_rf.volumes.units import voxel_size_from
 
 _ORDER = "tzcyx"
@@ -45,13 +46,19 @@ class TiffVolume(BaseVolume):
         # a view of the strips and tiles as chunks; tifffile locks its file for reading and decodes without the lock
         self._store = series.aszarr(level=0)
         self._array = zarr.open_array(self._store, mode="r")
-        super().__init__(name, series.shape, series.dtype, axes, voxel_size=voxel_size, chunks=self._array.chunks)
+        chunks = bands(axes, series.shape, self._array.chunks)
+        super().__init__(name, series.shape, series.dtype, axes, voxel_size=voxel_size, chunks=chunks)
         self._file = file
+        self.cache = ChunkCache()
 
     def _read(self, slices: Slices) -> NDArray[Any]:
-        return np.asarray(self._array[slices])
+        def piece(at: tuple[int, ...], region: Slices) -> NDArray[Any]:
+            return self.cache.get(at, lambda: np.asarray(self._array[region]))
+
+        return assemble(slices, self.shape, self.chunks or (), self.dtype, piece)
 
     def _release(self) -> None:
+        self.cache.clear()
         self._store.close()
         self._file.close()
 
@@ -60,12 +67,12 @@ def open_source(source: Source) -> TiffVolume | ArrayVolume:
     with damage_reported(source.name):
         file = tifffile.TiffFile(source.path)
         try:
-            _check_complete(file, source.name)
+            check_complete(file, source.name)
             series = file.series[0]
             check_voxels(source.name, series.shape, series.dtype)
-            stored_axes = _axes(series)
+            stored_axes = series_axes(series)
             axes = check_axes(source.axes or stored_axes, len(series.shape), source.name)
-            voxel_size = source.voxel_size or _voxel_size(file, axes, stored_axes)
+            voxel_size = source.voxel_size or tiff_voxel_size(file, axes, stored_axes)
             if series.dataoffset is None or not series.keyframe.is_memmappable:
                 return TiffVolume(source.name, file, series, axes, voxel_size)
             dtype = series.dtype.newbyteorder(file.byteorder)
@@ -117,7 +124,7 @@ def _describe(path: Path) -> dict[str, Any]:
         return {"shape": series.get_shape(False), "dtype": str(series.dtype), "metadata": file.ome_metadata}
 
 
-def _check_complete(file: tifffile.TiffFile, name: str) -> None:
+def check_complete(file: tifffile.TiffFile, name: str) -> None:
     """Refuse a file that ends before its pages do; tifffile would go on with what is left."""
     handle, tiff = file.filehandle, file.tiff
     handle.seek(file.pages.next_page_offset or 0)
@@ -136,7 +143,7 @@ def _check_complete(file: tifffile.TiffFile, name: str) -> None:
         )
 
 
-def _axes(series: tifffile.TiffPageSeries) -> str:
+def series_axes(series: tifffile.TiffPageSeries) -> str:
     """As the file says, samples being channels; ilastik's rule if it has axes that are none of ours."""
     axes = series.axes.lower().replace("s", "c")
     try:
@@ -145,7 +152,7 @@ def _axes(series: tifffile.TiffPageSeries) -> str:
         return default_axes(series.shape)
 
 
-def _voxel_size(file: tifffile.TiffFile, axes: str, stored_axes: str) -> VoxelSize | None:
+def tiff_voxel_size(file: tifffile.TiffFile, axes: str, stored_axes: str) -> VoxelSize | None:
     if file.ome_metadata is not None:
         return voxel_size_from(axes, stored_axes, *_ome_sizes(file.ome_metadata))
     if file.is_imagej:

@@ -171,7 +171,8 @@ def open_volume(
     Parameters
     ----------
     path : str or Path
-        The extension decides on the format, whatever its case. Inside HDF5, NPZ and Zarr a dataset is named by going
+        The extension decides on the format, whatever its case; a folder of TIFF planes, or a pattern such as
+        ``"planes/*_ch1.tif"``, is a stack along z. Inside HDF5, NPZ and Zarr a dataset is named by going
         on with the path, ``brain.h5/raw/data``; without, the only image of 2 to 5 dimensions in the file is meant.
     axes : str, optional
         Letters of ``tzyxc`` to read the axes by, instead of what the file says or ilastik's rule for its shape.
@@ -192,11 +193,14 @@ def open_volume(
     SettingError
         If there is no such level.
     """
+    whole = Path(path).expanduser()
+    if not whole.suffix and not any(parent.suffix for parent in whole.parents) and not whole.exists():
+        raise _no_such_file(str(path))  # nothing says which format it should have been
     parts = split_path(path)
     if axes is not None:
         check_axes(axes, len(axes), str(path))
-    if not parts.file.exists():
-        raise MissingFileError("there is no such file", str(path), "check the path, or give the file's new place")
+    if not parts.file.exists() and parts.format.module != "tiff_planes":  # a pattern is no file
+        raise _no_such_file(str(path))
     if level is not None and parts.format.module != "ome_zarr":
         raise SettingError(f"{parts.format.name} images have no levels", str(path), "leave the level out")
     wanted = level if level is None or isinstance(level, int) else _checked_size(level, str(path))
@@ -306,6 +310,10 @@ def create_volume(
             output.discard()
         raise
     return volume
+
+
+def _no_such_file(name: str) -> MissingFileError:
+    return MissingFileError("there is no such file", name, "check the path, or give the file's new place")
 
 
 def _checked_size(voxel_size: Sequence[float] | None, name: str) -> VoxelSize | None:
