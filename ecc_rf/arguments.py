@@ -64,6 +64,12 @@ def volume_options(parser: argparse.ArgumentParser, *, block: bool = True) -> No
         "--axes", metavar="AXES", help="letters of tzyxc in the order of the image, if the file is wrong"
     )
     group.add_argument("--voxel-size", type=parse_voxel_size, metavar="Z,Y,X", help="in µm, if the file does not say")
+    group.add_argument(
+        "--level",
+        type=parse_level,
+        metavar="N|Z,Y,Xµm",
+        help="of a multi-resolution OME-Zarr: its number from 0, or the level nearest to this voxel size in µm",
+    )
     group.add_argument("--workers", type=int, metavar="N", help="threads; default one per core")
     group.add_argument("--memory", metavar="SIZE", help="budget, for example 8GB; default 2GiB")
     if block:
@@ -91,6 +97,19 @@ def parse_voxel_size(text: str) -> tuple[float, float, float]:
     except ValueError:
         pass
     raise bad_value(text, "voxel size", "Give three positive numbers of µm: Z,Y,X, such as 6,1.62,1.62.")
+
+
+def parse_level(text: str) -> int | tuple[float, float, float]:
+    """
+    >>> parse_level("2"), parse_level("6,3.2,3.2µm")
+    (2, (6.0, 3.2, 3.2))
+    """
+    if re.fullmatch(r"\s*\d+\s*", text):
+        return int(text)
+    try:
+        return parse_voxel_size(re.sub(r"\s*[µμu]m\s*$", "", text))
+    except argparse.ArgumentTypeError:
+        raise bad_value(text, "level", "Give its number from 0, or a voxel size Z,Y,X in µm.") from None
 
 
 def parse_block(text: str) -> tuple[int, int, int]:

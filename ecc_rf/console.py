@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from ecc_rf.blocks.progress import voxel_rate
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ecc_rf.conversion import ConversionRecord
     from ecc_rf.pipeline import RunResult
     from ecc_rf.prediction import PredictionRecord
 
@@ -39,6 +41,39 @@ def print_notes(notes: Iterable[str]) -> None:
     """What the user should know, on standard error."""
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
+
+
+def at_level(path: str, level: int | tuple[float, float, float] | None) -> str:
+    """The path of an image's level, which is echoed; the path itself if no level was asked for."""
+    if level is None:
+        return path
+    from ecc_rf.volumes import open_volume
+
+    with open_volume(path, level=level) as volume:
+        print_notes([f"reading {_described(volume.name, volume.axes, volume.shape, volume.dtype, volume.voxel_size)}"])
+        return volume.name
+
+
+def print_conversion(record: ConversionRecord) -> None:
+    """One conversion in a few lines."""
+    for way, volume in (("from", record.source), ("to", record.target)):
+        print(f"{way:>4} {_described(**asdict(volume))}")
+    print(
+        f"  {record.voxels:,} voxels in {record.seconds:.1f} s ({voxel_rate(record.voxels, record.seconds)};"
+        f" {record.blocks} blocks of {_times(record.block_shape)}, {record.workers} workers,"
+        f" memory budget {show_memory(record.memory)})"
+    )
+    if record.check_seconds is None:
+        print("  not read back")
+    else:
+        print(f"  read back and found equal, block by block: {record.check_seconds:.1f} s of these")
+
+
+def _described(
+    name: str, axes: str, shape: Iterable[int], dtype: object, voxel_size: tuple[float, float, float] | None
+) -> str:
+    size = f"{' × '.join(f'{length:g}' for length in voxel_size)} µm" if voxel_size else "voxel size unknown"
+    return f"{name}: {axes} {_times(shape)}, {dtype}, {size}"
 
 
 def print_run(result: RunResult) -> None:

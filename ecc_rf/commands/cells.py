@@ -45,7 +45,7 @@ def _cells(a: argparse.Namespace) -> None:
     from ecc_rf.cell_tables import find_cells
 
     cells, notes = find_cells(
-        a.probability,
+        console.at_level(a.probability, a.level),
         a.output,
         raw=a.raw,
         mask=a.mask,

@@ -48,7 +48,7 @@ def _run(a: argparse.Namespace) -> None:
 
     project = IlastikProject.open(a.project)
     record = PixelClassifier.from_project(project).predict_volume(
-        a.image,
+        console.at_level(a.image, a.level),
         a.output,
         labels=a.labels,
         export=a.export,

@@ -48,7 +48,7 @@ def _run(a: argparse.Namespace) -> None:
     )
     results = run(
         a.project,
-        a.images,
+        [console.at_level(image, a.level) for image in a.images],
         a.output,
         finder=finder(a),
         limits=limits(a),

@@ -48,6 +48,7 @@ class Target:
     chunks: tuple[int, ...] | None = None
     shards: tuple[int, ...] | None = None
     pyramid: str | None = None
+    compression: str = "none"
     voxel_size: VoxelSize | None = None
     drange: tuple[float, float] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)

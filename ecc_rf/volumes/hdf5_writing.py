@@ -68,8 +68,8 @@ class Hdf5Target(BaseVolume):
                 shape=self.shape,
                 dtype=self.dtype,
                 chunks=self.chunks,
-                compression="gzip",
-                compression_opts=_LEVEL,
+                compression=None if self._target.compression == "none" else "gzip",
+                compression_opts=None if self._target.compression == "none" else _LEVEL,
             )
             dataset.attrs.update(_attributes(self._target))
             for at, chunk in chunk_files(self._array, tuple(slice(0, extent) for extent in self.shape)):
@@ -87,7 +87,7 @@ def create_target(target: Target) -> Hdf5Target:
             shape=target.shape,
             dtype=target.dtype,
             chunks=target.chunks or default_chunks(target.axes, target.shape, _CHUNK_VOXELS),
-            compressors=Zlib(_LEVEL),
+            compressors=None if target.compression == "none" else Zlib(_LEVEL),
             fill_value=0,
             zarr_format=2,
             chunk_key_encoding={"name": "v2", "separator": "/"},

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import ZstdCodec
+from zarr.codecs import Crc32cCodec, GzipCodec, ZstdCodec
 
 from ecc_rf.errors import FormatError
 from ecc_rf.volumes.axes import AxisView
@@ -33,6 +33,13 @@ _ORDER = "tczyx"
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 
 _CHUNK_VOXELS = 128**3
+
+
+_COMPRESSORS: dict[str, Any] = {
+    "zstd": ZstdCodec(level=3, checksum=True),
+    "gzip": GzipCodec(level=1),  # has a checksum of its own
+    "none": Crc32cCodec(),
+}
 
 
 class ZarrTarget(BaseVolume):
@@ -116,7 +123,7 @@ def create_target(target: Target) -> ZarrTarget | AxisView:
                 dtype=target.dtype,
                 chunks=inner,
                 shards=shards and tuple(-(-min(n, m) // k) * k for n, m, k in zip(shards, extents, inner)),
-                compressors=ZstdCodec(level=3, checksum=True),
+                compressors=_COMPRESSORS[target.compression],
                 dimension_names=list(stored),
             )
 

@@ -31,7 +31,7 @@ def pyramid_steps(axes: str, shape: Sequence[int], voxel_size: Sequence[float] |
     """How many voxels become one along each axis, from each level to the next.
 
     The finest axes are halved first, so that coarse voxels come near to cubes: an axis whose voxels are twice as long
-    as the shortest waits. Axes of time and channel stay, and so does one that fits a chunk, unless it is the finest.
+    as the shortest waits. Axes of time and channel stay.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def pyramid_steps(axes: str, shape: Sequence[int], voxel_size: Sequence[float] |
         Cubes if it is not known.
 
     >>> pyramid_steps("czyx", (2, 100, 400, 400), (6.0, 1.6, 1.6))
-    [(1, 1, 2, 2), (1, 2, 2, 2), (1, 1, 2, 2)]
+    [(1, 1, 2, 2), (1, 2, 2, 2), (1, 2, 2, 2)]
     >>> pyramid_steps("zyx", (64, 64, 64), None)
     []
     """

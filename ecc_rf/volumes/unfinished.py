@@ -49,6 +49,7 @@ class UnfinishedOutput:
         self.path = final.with_name(final.name + ".unfinished")
         self.resume = resume
         self.resumed = False
+        self.check: Callable[[Path], None] | None = None  # of the finished output, before it gets its name
         self._overwrite = overwrite
         self._refuse_existing("give another name, or ask for overwriting")
         try:
@@ -144,6 +145,13 @@ class UnfinishedOutput:
             The finished output, if that is only a part of the unfinished one; the rest is removed.
         """
         result = result or self.path
+        if self.check is not None:
+            try:
+                self.check(result)
+            except BaseException:
+                if not self.resume:
+                    self.discard()
+                raise
         self._refuse_existing(f"the new result is complete: rename {result} yourself")
         replaced = self.final.with_name(self.final.name + ".replaced")
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ecc_rf.errors import FormatError, MissingFileError, SettingError, ShapeError
-from ecc_rf.volumes.axes import check_axes
+from ecc_rf.volumes.axes import AxisView, check_axes
 from ecc_rf.volumes.base import Index, Source, Target, VoxelSize, check_voxels, write_errors
 from ecc_rf.volumes.paths import FORMATS, split_path
 from ecc_rf.volumes.pyramid import check_method
@@ -224,6 +224,8 @@ def create_volume(
     overwrite: bool = False,
     resume: bool = False,
     dataset: str = "data",
+    compression: str | None = None,
+    verify: Callable[[Volume], None] | None = None,
 ) -> WritableVolume:
     """Create a volume to be written block by block; use it in a with-block.
 
@@ -256,6 +258,10 @@ def create_volume(
         others `suspend` theirs before.
     dataset : str
         Name inside the HDF5 file if the path does not say it.
+    compression : {'zstd', 'gzip', 'none'}, optional
+        Default zstd for OME-Zarr, gzip for HDF5 (which has no zstd), none for the others (which have no other).
+    verify : callable, optional
+        Called with the finished output, opened for reading, before it gets its name; what it raises keeps it from that.
 
     Raises
     ------
@@ -287,6 +293,11 @@ def create_volume(
         json.dumps(attributes and dict(attributes), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise SettingError(f"attributes that are no JSON: {error}", name) from error
+    known = {"ome_zarr": ("zstd", "gzip", "none"), "hdf5": ("gzip", "none")}.get(parts.format.module, ("none",))
+    if compression is not None and compression not in known:
+        raise SettingError(
+            f"{parts.format.name} is not written with compression {compression!r}", name, f"choose {' or '.join(known)}"
+        )
     size = _checked_size(voxel_size, name)
     output = UnfinishedOutput(parts.file, name, overwrite, resume)
     target = Target(
@@ -298,13 +309,24 @@ def create_volume(
         chunks=None if chunks is None else tuple(min(chunk, extent) for chunk, extent in zip(chunks, shape)),
         shards=None if shards is None else tuple(shards),
         pyramid=None if pyramid is None else check_method(pyramid),
+        compression=compression or known[0],
         voxel_size=size,
         drange=drange,
         attributes=dict(attributes or {}),
     )
+    module = import_module(f"ecc_rf.volumes.{parts.format.module}")
+    if verify is not None:
+
+        def check(path: Path) -> None:
+            keeps_axes = parts.format.module in ("ome_zarr", "hdf5", "tiff")
+            source = Source(name, path, target.inner, None if keeps_axes else axes, size)
+            with module.open_source(source) as finished:
+                verify(AxisView(finished, axes))
+
+        output.check = check
     try:
         with write_errors(name):
-            volume: WritableVolume = import_module(f"ecc_rf.volumes.{parts.format.module}").create_target(target)
+            volume: WritableVolume = module.create_target(target)
     except BaseException:
         if not resume:
             output.discard()
