@@ -160,11 +160,14 @@ def convert(
         with result:
             cost = 2 * (volume.dtype.itemsize + stored.itemsize)
             cost += 24 if scale is not None or stored != volume.dtype else 0  # float64 on the way
-            cache = getattr(volume, "cache", None)
-            spare = budget - BASE - (cache.limit if cache is not None else 0)
             unit = result.chunks or volume.chunks or chunks
-            block_shape = piece_shape(volume.axes, shape, unit, volume.chunks, max(0, spare) // workers // cost)
-            need = budget - spare + workers * cost * math.prod(block_shape)
+            spare = max(0, budget - BASE)
+            spare -= _give_to_cache(volume, unit, spare, workers * cost)
+            most = spare // workers // cost
+            if not _in_planes(volume):  # four pieces or more per worker keep all workers busy to the end
+                most = min(most, math.prod(shape) // (4 * workers))
+            block_shape = piece_shape(volume.axes, shape, unit, volume.chunks, most)
+            need = max(budget, BASE) - spare + workers * cost * math.prod(block_shape)
             if need > budget:
                 raise MemoryBudgetError(
                     f"{workers} workers need at least {show_memory(need)}, the budget is {show_memory(budget)}.",
@@ -301,6 +304,31 @@ def piece_shape(
         if extents[axis] < shape[axis] and axes[axis] in "xy":
             break  # longer along the others would be no whole rows or planes anyway
     return tuple(extents)
+
+
+def _give_to_cache(volume: Volume, unit: Sequence[int], spare: int, cost: int) -> int:
+    """How much of the memory is for decoded planes, so that each is decoded once: 0 if nothing is decoded twice.
+
+    Pieces that are whole planes need no cache. For smaller ones it holds the planes of two rows of chunks (while some
+    workers are at the last pieces of one, others begin the next), or of one.
+    """
+    cache = getattr(volume, "cache", None)
+    if cache is None:
+        return 0
+    edges = [n if a in "yx" else min(edge, n) for a, n, edge in zip(volume.axes, volume.shape, unit)]
+    slab = math.prod(edges) * volume.dtype.itemsize
+    if math.prod(edges) * cost <= spare:
+        cache.limit = 0
+    else:
+        cache.limit = next((n * slab for n in (2, 1) if n * slab <= 0.75 * spare), min(cache.limit, spare // 4))
+    return int(cache.limit)
+
+
+def _in_planes(volume: Volume) -> bool:
+    """Whether pieces that are no whole planes might have planes decoded more than once."""
+    if volume.chunks is None:
+        return False
+    return all(chunk == n for axis, chunk, n in zip(volume.axes, volume.chunks, volume.shape) if axis in "yx")
 
 
 def _stored_dtype(volume: Volume, dtype: str | None, scale: Scale | None) -> np.dtype[Any]:

@@ -353,3 +353,31 @@ def test_ome_zarr_holds_no_datasets(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="no named datasets"):
         create_volume(tmp_path / "out.ome.zarr" / "data", (4, 5, 6), "u1", "zyx")
     assert named(tmp_path / "x") == set()
+
+
+def test_beyond_four_gigabytes_it_is_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sparse file: its space is not reserved here."""
+    monkeypatch.setattr("ecc_rf.volumes.tiff.reserve_space", lambda path: None)
+    corner = data((3, 20, 30))
+    with create_volume(tmp_path / "out.tif", (48, 7000, 7000), "u2", "zyx", voxel_size=SIZE) as volume:
+        volume[45:, 6980:, 6970:] = corner
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert file.is_bigtiff
+    with open_volume(tmp_path / "out.tif") as volume:
+        assert (volume.shape, volume.voxel_size) == ((48, 7000, 7000), SIZE)
+        np.testing.assert_array_equal(volume[45:, 6980:, 6970:], corner)
+
+
+def test_pages_of_a_map_are_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written is there all the same, for this process and for others."""
+    monkeypatch.setattr("ecc_rf.volumes.array._MOST_TOUCHED", 1000)
+    array = data((20, 50, 60))
+    with create_volume(tmp_path / "out.npy", array.shape, "u2", "zyx") as volume, ThreadPoolExecutor(4) as threads:
+
+        def write(z: int) -> None:
+            volume[z : z + 1] = array[z : z + 1]
+            np.testing.assert_array_equal(volume[z : z + 1], array[z : z + 1])
+
+        list(threads.map(write, range(20)))
+        np.testing.assert_array_equal(volume.read(), array)
+    np.testing.assert_array_equal(open_volume(tmp_path / "out.npy").read(), array)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from numpy.typing import NDArray
 
 from ecc_rf.volumes.base import BaseVolume, Slices, VoxelSize
 from ecc_rf.volumes.unfinished import UnfinishedOutput
+
+_MOST_TOUCHED = 64 * 2**20
+_LETS_GO = sys.platform == "linux"  # elsewhere the advice may lose what was written
 
 
 class ArrayVolume(BaseVolume):
@@ -28,12 +33,26 @@ class ArrayVolume(BaseVolume):
     ) -> None:
         super().__init__(name, array.shape, array.dtype, axes, voxel_size=voxel_size, drange=drange, output=output)
         self._array = array
+        self._touched = 0  # bytes since pages were let go of; threads may lose a few of them
 
     def _read(self, slices: Slices) -> NDArray[Any]:
-        return np.array(self._array[slices], dtype=self.dtype, order="C")
+        block = np.array(self._array[slices], dtype=self.dtype, order="C")
+        self._let_go(block.nbytes)
+        return block
 
     def _write(self, slices: Slices, array: NDArray[Any]) -> None:
         self._array[slices] = array
+        self._let_go(array.nbytes)
+
+    def _let_go(self, size: int) -> None:
+        """Keep the pages of a map that were used from counting as this process's memory.
+
+        They stay in the system's cache, changed ones too, and come back when they are touched.
+        """
+        self._touched += size
+        if self._touched >= _MOST_TOUCHED and _LETS_GO and isinstance(self._array, np.memmap):
+            self._touched = 0
+            self._array._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
     def _sync(self, slices: Slices) -> None:
         if isinstance(self._array, np.memmap):
