@@ -20,7 +20,11 @@ def add(commands: Commands) -> None:
         _run,
     )
     classify.add_argument("project", metavar="PROJECT", help="ilastik project (.ilp) with a trained classifier")
-    classify.add_argument("image", metavar="IMAGE", help="image: HDF5, OME-Zarr, NPY, TIFF, PNG, JPG or NIfTI")
+    classify.add_argument(
+        "image",
+        metavar="IMAGE",
+        help="image: HDF5, OME-Zarr, TIFF (a file or a folder of planes), N5, NIfTI, NPY, PNG or JPG",
+    )
     classify.add_argument("-o", "--output", metavar="OUT", required=True, help=".ome.zarr, .h5, .npy or .tif")
     classify.add_argument(
         "--labels",
