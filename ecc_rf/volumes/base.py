@@ -128,7 +128,7 @@ class BaseVolume(ABC):
                 self._voxels(chunk)
             except FormatError as damage:
                 what = damage.what.removeprefix(_CANNOT_BE_READ)
-                return DamagedChunkError(self.name, self._chunk_file(chunk), self.axes, chunk, what)
+                return DamagedChunkError.at(chunk, self.axes, self.name, self._chunk_file(chunk), what)
         return error
 
     def _chunk_file(self, slices: Slices) -> str:
@@ -235,21 +235,26 @@ class DamagedChunkError(FormatError):
         Its place, in voxels of the volume that raises it.
     """
 
-    def __init__(self, name: str, file: str, axes: str, region: Slices, damage: str) -> None:
+    region: Slices = ()
+    _told = ("", "", "", "")
+
+    @classmethod
+    def at(cls, region: Slices, axes: str, name: str, file: str, damage: str) -> DamagedChunkError:
+        """The error for a region of a volume of these axes, of this name, that is stored in this file."""
         place = ", ".join(f"{axis}={part.start}:{part.stop}" for axis, part in zip(axes, region))
-        super().__init__(
+        error = cls(
             f"the chunk at {place} cannot be read: {damage}",
             f"{name}, in {file}" if file else name,
             "copy the file anew from where it came from",
         )
-        self.region = region
-        self._told = (name, file, axes, damage)
+        error.region, error._told = region, (axes, name, file, damage)
+        return error
 
     def seen_as(self, axes: str) -> DamagedChunkError:
         """The error of a view of other axes."""
-        name, file, own, damage = self._told
+        own, *rest = self._told
         places = dict(zip(own, self.region))
-        return DamagedChunkError(name, file, axes, tuple(places.get(axis, slice(0, 1)) for axis in axes), damage)
+        return DamagedChunkError.at(tuple(places.get(axis, slice(0, 1)) for axis in axes), axes, *rest)
 
 
 def chunks_of(slices: Slices, shape: Sequence[int], chunks: Sequence[int] | None) -> Iterator[Slices]:
