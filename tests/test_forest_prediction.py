@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from ecc_rf.errors import LabelError, SettingError, ShapeError
 from ecc_rf.forest import RandomForest, Tree
 from ecc_rf.forest.bits import LANES
+from ecc_rf.forest.deciding import vote_bounds
 from ecc_rf.forest.traversal import CHUNK
+from ecc_rf.forest.voting import segments_of
 from tests.reference_forest import TELLING, leaf_of, predict, random_tree
 
 
@@ -213,6 +216,56 @@ def test_decisions_are_those_of_the_probabilities(
     probability = forest.predict_features(features)[:, label - 1]
     for limit in (threshold, float(rng.choice(probability))):  # one that many voxels meet exactly, too
         np.testing.assert_array_equal(forest.decide_features(features, label, limit), probability > np.float32(limit))
+
+
+@pytest.mark.parametrize("trees", [[100], [10] * 10, [13] * 4 + [12] * 4, [1], [300, 13, 60], [255], [1] * 40])
+@pytest.mark.parametrize("power", [0.1, 1, 10])
+def test_decisions_on_every_number_of_votes(trees: list[int], power: float) -> None:
+    """Trees that ask the same column, so that the votes run through all numbers; few or many voxels are above."""
+    rng = np.random.default_rng(sum(trees))
+    thresholds = rng.choice(np.linspace(0, 1, sum(trees) // 2 + 2, dtype=np.float32), sum(trees))
+    columns = np.array([0, -1, -1]), np.array([1, -1, -1]), np.array([2, -1, -1])
+    ends = np.cumsum([0, *trees])
+    forests = [
+        [
+            Tree(columns[0], np.array([t, 0, 0]), columns[1], columns[2], np.array([[0, 1.0], [1.0, 0]]), np.ones(2))
+            for t in thresholds[a:b]
+        ]
+        for a, b in pairwise(ends)
+    ]
+    forest = RandomForest.from_trees(forests, 1, [2, 3])
+    features = (1.1 * rng.random((1, CHUNK + 3000)) ** power).astype(np.float32)
+    features[0, ::97] = np.nan
+    probability = forest.predict_features(features)
+    values = np.unique(probability)
+    assert len(values) > min(sum(trees), 20) // 2
+    for limit in [*rng.choice(values, 8), 0.5, -0.5, np.inf, np.nextafter(values[-1], np.float32(0))]:
+        for label in (1, 2, 3):
+            found = forest.decide_features(features, label, float(limit))
+            np.testing.assert_array_equal(found, probability[:, label - 1] > np.float32(limit))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    trees=st.lists(st.integers(1, 30), min_size=1, max_size=6),
+    threshold=st.one_of(st.sampled_from([0.0, 0.5, 0.7, 1.0]), st.floats(0, 1)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_bounds_of_votes_hold_however_the_votes_are_spread(trees: list[int], threshold: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    runs = segments_of(trees)
+    sizes = np.diff(runs.start)
+    votes = rng.integers(0, sizes + 1, (500, len(sizes)))
+    total = np.zeros(500, np.float32)
+    for k, n in enumerate(runs.n_trees):
+        total += votes[:, k].astype(np.float32) / n * n
+    probability = total / np.float32(runs.divisor)
+    for limit in (np.float32(threshold), rng.choice(probability)):
+        at_most, at_least = vote_bounds(runs, limit)
+        counts = votes.sum(axis=1)
+        assert not (probability[counts <= at_most] > limit).any()
+        assert (probability[counts >= at_least] > limit).all()
+        assert at_least - at_most <= 2  # at most one number of votes is left open
 
 
 @pytest.mark.parametrize("labels", [[0], [1, 4], [-1]])

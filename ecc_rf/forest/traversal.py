@@ -18,7 +18,6 @@ No step depends on which voxels share a tile, so every grouping gives the same b
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,8 +26,8 @@ import numpy.typing as npt
 from ecc_rf.errors import SettingError, ShapeError
 from ecc_rf.forest.bits import LANES
 from ecc_rf.forest.compiled import compiled
+from ecc_rf.forest.deciding import decide_chunk, first_trees, vote_bounds
 from ecc_rf.forest.guide import guide_of, sort_voxels
-from ecc_rf.forest.masks import TREES_AT_ONCE
 from ecc_rf.forest.model import RandomForest
 from ecc_rf.forest.packed import PackedForest, pack
 from ecc_rf.forest.tile import Keys, Voxels, fill_chunk, fill_tile
@@ -46,7 +45,6 @@ Floats = npt.NDArray[np.float32]
 
 # Long enough for the order to bring many alike together, short enough for the chunk to stay in cache.
 CHUNK = 65536
-_SLACK = 4  # votes for a label that a voxel below the limit may have among the first trees
 _PADDING = 16  # rows a power of two apart would compete for the same places in the cache
 
 
@@ -99,16 +97,23 @@ class Predictor:
     def above(self, features: Floats, threshold: float) -> npt.NDArray[np.bool_]:
         """See :meth:`RandomForest.decide_features`."""
         limit = np.float32(threshold)
-        # Fractions of votes have no bounds that are exact; a label never annotated has no votes.
-        if self._as_votes is None or self._packed.group_of_channel[0] < 0:
+        # Fractions of votes have no bounds that are exact; a label never annotated has no votes, a single one has all.
+        if self._as_votes is None or self._packed.group_of_channel[0] in (-1, self._packed.uncounted):
             return self.probabilities(features)[:, 0] > limit
         features = np.ascontiguousarray(self._checked(features, axis=0))
-        out = np.empty(features.shape[1], np.bool_)
-        against = self._n_trees * (1 - min(max(float(limit), 0.0), 1.0))  # that many decide it
-        n_asked = min(math.ceil((against + _SLACK) / TREES_AT_ONCE) * TREES_AT_ONCE, self._n_trees)
+        above = np.empty(features.shape[1], np.bool_)
+        bounds = vote_bounds(self._as_probabilities, limit)
+        n_first = first_trees(self._n_trees, bounds[0])
+        votes = np.empty(min(CHUNK, above.size), np.uint16)
         for chunk, keys, order, has_nan, space in self._chunks(features):
-            _decide_chunk(self._packed, self._as_probabilities, keys, order, has_nan, space, limit, n_asked, out[chunk])
-        return out
+            out = above[chunk]
+            n_left = decide_chunk(self._packed, keys, order, space, n_first, bounds, votes[: out.size], out)
+            if n_left:
+                left, found = order[:n_left], np.empty((out.size, 1), np.float32)
+                _predict_chunk(self._packed, self._as_probabilities, keys, left, has_nan, space, found)
+                out[left] = found[left, 0] > limit
+            out[has_nan[: out.size]] = limit < 0  # their probability is 0
+        return above
 
     def _fill(self, out: Floats, segments: Segments, features: Floats) -> None:
         """Fill `out` (n, labels) from `features` (features, n)."""
@@ -159,7 +164,7 @@ def _predict_chunk(
         for start in range(0, order.size, LANES):
             voxels = order[start : start + LANES]
             fill_tile(keys, voxels, space.keys, space.at)
-            sum_whole_votes(forest, segments, space, segments.start[-1])
+            sum_whole_votes(forest, segments, space)
             _write(space.sums, forest.group_of_channel, segments, voxels, has_nan, out)
             for lane in range(voxels.size):
                 again[n_again] = voxels[lane]
@@ -190,39 +195,3 @@ def _write(
             voxel = np.uint64(voxels[lane])
             known = row >= 0 and not has_nan[voxel]
             out[voxel, np.uint64(channel)] = sums[row, lane] / divisor if known else np.float32(0)
-
-
-@compiled
-def _decide_chunk(
-    forest: PackedForest,
-    segments: Segments,
-    keys: Keys,
-    order: Voxels,
-    has_nan: npt.NDArray[np.bool_],
-    space: TileSpace,
-    limit: np.float32,
-    n_asked: int,
-    out: npt.NDArray[np.bool_],
-) -> None:
-    """Whether the probability of group 0 is above a limit.
-
-    First with some trees asked and all others taken to vote for it: every step from votes to probability is
-    monotone, rounding too, so what is not above the limit then cannot be with all trees asked. The
-    few voxels that are left ask all trees.
-    """
-    divisor = np.float32(segments.divisor)
-    undecided = order.copy()
-    n_undecided = np.int64(order.size)
-    for asked in (n_asked, segments.start[-1]):
-        n_tiled, n_undecided = n_undecided, np.int64(0)
-        for start in range(0, n_tiled, LANES):
-            voxels = undecided[start : min(start + LANES, n_tiled)].copy()
-            fill_tile(keys, voxels, space.keys, space.at)
-            sum_whole_votes(forest, segments, space, asked)
-            for lane in range(voxels.size):
-                voxel = np.uint64(voxels[lane])
-                probability = np.float32(0) if has_nan[voxel] else space.sums[0, lane] / divisor
-                above = probability > limit
-                out[voxel] = above
-                undecided[n_undecided] = voxels[lane]  # never beyond the tile that was copied
-                n_undecided += np.int64(above)

@@ -136,27 +136,22 @@ def tile_space(n_features: int, n_classes: int) -> TileSpace:
 
 
 @compiled
-def sum_whole_votes(forest: PackedForest, segments: Segments, space: TileSpace, n_asked: int) -> None:
-    """Count the votes of pure leaves and add them up as probabilities are: ``space.sums``, ``space.impure``.
-
-    Only the first `n_asked` trees are walked; the others are taken to vote for group 0.
-    """
+def sum_whole_votes(forest: PackedForest, segments: Segments, space: TileSpace) -> None:
+    """Count the votes of pure leaves and add them up as probabilities are: ``space.sums``, ``space.impure``."""
     n_groups = forest.n_groups
     sums, counts = space.sums, space.counts
     sums[:] = 0
     space.impure[:] = 0
     for segment in range(segments.n_trees.size):
         first, last = segments.start[segment], segments.start[segment + 1]
-        asked = max(first, min(last, n_asked))
         counts[:] = 0
-        _count_votes(forest, space, first, asked)
+        count_votes(forest, space, first, last)
         rest = counts[forest.uncounted]
-        rest[:] = asked - first
+        rest[:] = last - first
         for group in range(n_groups + 1):
             if group != forest.uncounted:
                 for lane in range(LANES):
                     rest[lane] -= counts[group, lane]
-        counts[0] += np.uint16(last - asked)
         trees = segments.n_trees[segment]
         for group in range(n_groups):
             for lane in range(LANES):
@@ -166,7 +161,7 @@ def sum_whole_votes(forest: PackedForest, segments: Segments, space: TileSpace, 
 
 
 @compiled
-def _count_votes(forest: PackedForest, space: TileSpace, first: int, last: int) -> None:
+def count_votes(forest: PackedForest, space: TileSpace, first: int, last: int) -> None:
     """Add the votes of a run of trees to ``space.counts``, but for the uncounted group."""
     nodes = forest.vote_nodes
     n_items, in_planes = np.int64(0), 0
