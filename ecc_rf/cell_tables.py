@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ecc_rf.blocks import Progress
 from ecc_rf.cells import CellFinder, filter_cells, write_cells
+from ecc_rf.cells.inputs import mask_threshold
 from ecc_rf.cells.writing import read_cells
 from ecc_rf.errors import OutputExistsError, SettingError
 from ecc_rf.volumes import open_volume
@@ -17,6 +18,7 @@ from ecc_rf.volumes import open_volume
 if TYPE_CHECKING:
     import pandas as pd
 
+WITHOUT_PROBABILITY = "Cells are those of a mask: peak_probability and mean_probability are empty."
 UNKNOWN_VOXEL_SIZE = (
     "The voxel size is unknown: positions are in voxels, not in µm, and volumes in voxels, not in µm³."
     " Give --voxel-size Z,Y,X."
@@ -44,7 +46,8 @@ def find_cells(
     Parameters
     ----------
     probability, raw : path
-        What `open_volume` reads. Without `raw` the intensities are empty.
+        What `open_volume` reads. Without `raw` the intensities are empty. The first may be a mask, exported at the
+        finder's threshold; see `CellFinder.find`.
     mask : path, optional
         Where it is not 0 no cell is looked for.
     objects : path, optional
@@ -76,6 +79,8 @@ def find_cells(
         image = stack.enter_context(open_volume(raw)) if raw is not None else None
         size = volume.voxel_size or (image.voxel_size if image else None)
         size = size or voxels_as_unit(finder, limits or {}, notes)
+        if mask_threshold(volume) is not None:
+            notes.append(WITHOUT_PROBABILITY)
         if image is None:
             notes.append("Without --raw the intensities deltaI, BG and deltaI_total are empty.")
         with noted(notes):

@@ -192,6 +192,7 @@ class PixelClassifier:
         export: str = "probabilities",
         dtype: str = "float32",
         rounding: str = "nearest",
+        threshold: float | None = None,
         roi: Mapping[str, tuple[int | None, int | None]] | None = None,
         mask: str | Path | Volume | None = None,
         axes: str | None = None,
@@ -212,8 +213,8 @@ class PixelClassifier:
             ``.h5`` (dataset ``probability``, or as named: ``out.h5/name``), ``.ome.zarr``, ``.npy``, ``.tif``. Axes are
             the image's, ``c`` appended if it has none. It appears under its name when it is complete.
         labels : sequence of int or str, optional
-            Labels whose probabilities are stored, by number from 1 or by name; default all.
-        export, dtype, rounding : str
+            Labels whose probabilities are stored, by number from 1 or by name; default all, for a mask label 1.
+        export, dtype, rounding, threshold
             See `Export`.
         roi : mapping, optional
             Half-open bounds per axis of ``tzyx``, for example ``{"z": (10, 50)}``; None as a bound means the end.
@@ -243,7 +244,9 @@ class PixelClassifier:
             The message says what is wrong, where, and what to do.
         """
         started = time.perf_counter()
-        settings = Export(export, resolve_labels(labels, self.label_names), dtype, rounding)
+        if export == "mask" and labels in (None, "all"):
+            labels = [1]
+        settings = Export(export, resolve_labels(labels, self.label_names), dtype, rounding, threshold)
         workers, budget = resolve_workers(workers), parse_memory(memory)
         with ExitStack() as stack:
             volume = stack.enter_context(opened(image, axes=axes, voxel_size=voxel_size))
@@ -323,11 +326,13 @@ class PixelClassifier:
             "export": settings.kind,
             "project": Path(self.name).name,
         }
-        if settings.kind == "probabilities":
+        if settings.kind in ("probabilities", "mask"):
             record["labels"] = list(settings.labels)
             record["label_names"] = [self.label_names[label - 1] for label in settings.labels]
             if settings.dtype != "float32":
                 record["rounding"] = settings.rounding
+            if settings.kind == "mask":
+                record |= {"threshold": settings.threshold, "probability_dtype": settings.dtype}
         elif settings.kind == "features":
             record["feature_names"] = list(plan.names)
         elif settings.kind == "segmentation":

@@ -1,15 +1,18 @@
-"""From probabilities to what is stored: chosen labels, integer types, segmentation, uncertainty."""
+"""From probabilities to what is stored: chosen labels, integer types, masks, segmentation, uncertainty."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from ecc_rf.cells.inputs import ProbabilityScale
 from ecc_rf.errors import LabelError, SettingError
 
-KINDS = ("probabilities", "segmentation", "uncertainty", "features")
+KINDS = ("probabilities", "mask", "segmentation", "uncertainty", "features")
 DTYPES = ("float32", "uint16", "uint8")
 ROUNDINGS = ("nearest", "truncate")
 
@@ -20,27 +23,34 @@ class Export:
 
     Parameters
     ----------
-    kind : {'probabilities', 'segmentation', 'uncertainty', 'features'}
-        Probabilities, one channel per label; the number of the winning label (uint8, ties go to the lowest);
-        one minus the lead of the best label over the second (float32); the features themselves (float32).
+    kind : {'probabilities', 'mask', 'segmentation', 'uncertainty', 'features'}
+        Probabilities, one channel per label; where the probability of one label is above a threshold (uint8, 1 or 0);
+        the number of the winning label (uint8, ties go to the lowest); one minus the lead of the best label over the
+        second (float32); the features themselves (float32).
     labels : tuple of int
-        Label numbers from 1 whose probabilities are stored, in this order; empty means all.
+        Label numbers from 1 whose probabilities are stored, in this order; empty means all. A mask is of one label.
     dtype : {'float32', 'uint16', 'uint8'}
-        Of stored probabilities. Integers hold the probability times their maximum.
+        Of stored probabilities. Integers hold the probability times their maximum. A mask holds the voxels in which
+        `CellFinder` sees a probability volume of this type and rounding above the threshold. Where a probability
+        meets the threshold exactly the types differ: 50 of 100 votes are not above 0.5, but in uint8 they
+        are 128, above 127.5.
     rounding : {'nearest', 'truncate'}
         How integers are made: to the nearest, halves to even, as ilastik does since July 2025; or cut off, as
         ilastik did before.
+    threshold : float, optional
+        Of a mask, 0 to 1.
 
     Raises
     ------
     SettingError
-        If a value is none of these.
+        If a value is none of these, or a mask has no threshold or several labels.
     """
 
     kind: str = "probabilities"
     labels: tuple[int, ...] = field(default=())
     dtype: str = "float32"
     rounding: str = "nearest"
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -60,6 +70,16 @@ class Export:
                 where="dtype",
                 do="Leave the type out.",
             )
+        if (self.kind == "mask") != (self.threshold is not None):
+            raise SettingError(
+                "A mask needs a threshold." if self.kind == "mask" else f"{self.kind} have no threshold.",
+                where="threshold",
+                do="Give one, such as 0.7." if self.kind == "mask" else "Leave it out, or export a mask.",
+            )
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise SettingError(f"The threshold is {self.threshold}; it must be between 0 and 1.", where="threshold")
+        if self.kind == "mask" and len(self.labels) != 1:
+            raise SettingError("A mask is of one label.", where="labels", do="Choose one label.")
 
     def channels(self, n_labels: int, n_features: int) -> int:
         """Number of channels that are stored."""
@@ -70,7 +90,7 @@ class Export:
     @property
     def stored_dtype(self) -> np.dtype:
         """Type of the stored voxels."""
-        return np.dtype("uint8" if self.kind == "segmentation" else self.dtype)
+        return np.dtype("uint8" if self.kind in ("mask", "segmentation") else self.dtype)
 
     @property
     def dataset(self) -> str:
@@ -82,9 +102,27 @@ class Export:
         """Range of the stored values, as ilastik writes it; None where there is none."""
         if self.kind == "uncertainty":
             return (0.0, 1.0)
+        if self.kind == "mask":
+            return (0, 1)
         if self.kind != "probabilities":
             return None
         return (0.0, 1.0) if self.dtype == "float32" else (0, int(np.iinfo(self.dtype).max))
+
+    @cached_property
+    def limit(self) -> np.float32:
+        """The largest float32 probability whose voxels are not in the mask.
+
+        >>> bool(Export("mask", (1,), "float32", threshold=0.7).limit == np.float32(0.7))
+        True
+        >>> uint8 = Export("mask", (1,), "uint8", threshold=0.5).limit  # the largest that is rounded to 127
+        >>> quantise(np.float32([uint8, 0.5]), np.dtype("uint8"), "nearest").tolist()
+        [127, 128]
+        """
+        assert self.threshold is not None
+        dtype = np.dtype(self.dtype)
+        top = 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
+        stored_limit = ProbabilityScale(0.0, top, dtype).limit(self.threshold)
+        return stored_limit if dtype.kind == "f" else _largest_stored_as(stored_limit, dtype, self.rounding)
 
     def convert(self, probabilities: np.ndarray) -> np.ndarray:
         """What is stored for these probabilities.
@@ -99,6 +137,9 @@ class Export:
         """
         if self.kind == "segmentation":
             return segment(probabilities)[..., np.newaxis]
+        if self.kind == "mask":
+            above = probabilities[..., [self.labels[0] - 1]] > self.limit
+            return above.astype(np.uint8)
         if self.kind == "uncertainty":
             return uncertainty(probabilities)[..., np.newaxis]
         if self.labels:
@@ -124,6 +165,24 @@ def quantise(probabilities: np.ndarray, dtype: np.dtype, rounding: str) -> np.nd
         np.rint(scaled, out=scaled)
     np.clip(scaled, 0, top, out=scaled)
     return np.asarray(scaled.astype(dtype))
+
+
+def _largest_stored_as(value: Any, dtype: np.dtype, rounding: str) -> np.float32:
+    """The largest float32 probability that is stored as an integer of at most `value`; infinity if all are.
+
+    Positive floats have the order of their bits, so that the place is found by halving.
+    """
+
+    def stored(bits: int) -> Any:
+        return quantise(np.array([bits], np.uint32).view(np.float32), dtype, rounding)[0]
+
+    below, above = 0, int(np.float32(np.inf).view(np.uint32))  # infinity is stored as the largest integer
+    if stored(above) <= value:
+        return np.float32(np.inf)
+    while above - below > 1:
+        middle = (below + above) // 2
+        below, above = (middle, above) if stored(middle) <= value else (below, middle)
+    return np.uint32(below).view(np.float32)
 
 
 def segment(probabilities: np.ndarray) -> np.ndarray:

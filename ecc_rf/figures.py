@@ -28,9 +28,10 @@ LARGEST_WINDOW = 512  # voxels: a section is looked at on a screen
 
 
 def histograms(cells: pd.DataFrame) -> str:
-    """Volume, intensity above background and peak probability of the cells, as HTML."""
+    """Volume, intensity above background and, if it is known, peak probability of the cells, as HTML."""
     panels = [("vol", "volume (µm³)", True), ("deltaI", "intensity above background", True)]
-    panels.append(("peak_probability", "peak probability", False))
+    if cells["peak_probability"].notna().any():
+        panels.append(("peak_probability", "peak probability", False))
     with drawing(9, 2.6) as (figure, html):
         for axes, (column, label, logarithmic) in zip(figure.subplots(1, len(panels)), panels):
             _histogram(axes, cells[column].to_numpy(float), label, logarithmic)
@@ -79,8 +80,9 @@ def places(cells: pd.DataFrame) -> list[Place]:
     chosen = [("the densest place", _centre_of(points, membership.ravel() == dense))]
     if typical != dense:
         chosen.append(("a typical place", _centre_of(points, membership.ravel() == typical)))
-    doubtful = int(np.argmin(cells["peak_probability"].to_numpy(float)))
-    chosen.append(("the least certain cell", points[doubtful]))
+    peak = cells["peak_probability"].to_numpy(float)
+    if not np.isnan(peak).any():
+        chosen.append(("the least certain cell", points[int(np.argmin(peak))]))
     return [Place(title, tuple(int(v) for v in np.rint(p))) for title, p in chosen]  # type: ignore[arg-type]
 
 

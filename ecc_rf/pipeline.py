@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecc_rf.blocks import Progress
-from ecc_rf.cell_tables import noted, voxels_as_unit
+from ecc_rf.cell_tables import WITHOUT_PROBABILITY, noted, voxels_as_unit
 from ecc_rf.cells import CellFinder, filter_cells, write_cells
 from ecc_rf.classifier import PixelClassifier
 from ecc_rf.errors import OutputError, OutputExistsError, SettingError
@@ -23,7 +23,7 @@ from ecc_rf.volumes import AxisView, open_volume
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMATS = {"ome.zarr": "probability.ome.zarr", "h5": "probability.h5"}
+FORMATS = ("ome.zarr", "h5")
 OBJECTS = "objects.ome.zarr"
 
 
@@ -39,6 +39,9 @@ class RunSettings:
         ``(z, y, x)`` in µm; default: what the image says.
     format : {'ome.zarr', 'h5'}
         Of the probability volume.
+    probability : bool
+        Whether ``probability.ome.zarr`` is stored. Otherwise ``mask.ome.zarr`` is: 1 where the probability is above the
+        finder's threshold, which is found faster. The table of cells is the same, but for the columns of probability.
     workers : int, optional
         Threads; default one per core.
     memory : str or int, optional
@@ -58,6 +61,7 @@ class RunSettings:
     axes: str | None = None
     voxel_size: tuple[float, float, float] | None = None
     format: str = "ome.zarr"
+    probability: bool = True
     workers: int | None = None
     memory: str | int | None = None
     block_shape: tuple[int, int, int] | None = None
@@ -141,6 +145,8 @@ def run(
         raise SettingError("No image is given.", do="Name at least one image.")
     if not isinstance(project, IlastikProject):
         project = IlastikProject.open(project)
+    if not settings.probability:
+        finder.check_mask(finder.threshold, "a run that stores no probability")
     classifier = PixelClassifier.from_project(project)
     folders = result_folders(paths, Path(output))
     for path, folder in zip(paths, folders):
@@ -169,8 +175,8 @@ def _run_one(
 ) -> RunResult:
     started = datetime.now(UTC)
     clock = time.perf_counter()
-    notes = list(known)
-    probability = folder / FORMATS[settings.format]
+    notes = list(known) if settings.probability else [*known, WITHOUT_PROBABILITY]
+    probability = folder / f"{'probability' if settings.probability else 'mask'}.{settings.format}"
     with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as image:
         voxel_size = image.voxel_size or voxels_as_unit(finder, limits, notes)
         prediction = classifier.predict_volume(
@@ -178,6 +184,8 @@ def _run_one(
             probability,
             labels=[1],
             dtype="uint8",
+            export="probabilities" if settings.probability else "mask",
+            threshold=None if settings.probability else finder.threshold,
             workers=settings.workers,
             memory=settings.memory,
             block_shape=settings.block_shape,
@@ -258,11 +266,8 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
     OutputError
         If the folder cannot be made or written to.
     """
-    there = [
-        name
-        for name in (*FORMATS.values(), OBJECTS, "cells.csv", "report.html", "run.json")
-        if (folder / name).exists()
-    ]
+    volumes = (f"{kind}.{format}" for kind in ("probability", "mask") for format in FORMATS)
+    there = [name for name in (*volumes, OBJECTS, "cells.csv", "report.html", "run.json") if (folder / name).exists()]
     if there and not overwrite:
         raise OutputExistsError(
             f"The folder holds results already: {', '.join(there)}.",

@@ -149,6 +149,9 @@ class Prediction:
             return np.moveaxis(features, 0, -1)
         shape = features.shape[1:]
         rows = features.reshape(self.plan.n_features, -1)
+        if self.export.kind == "mask":
+            above = self.forest.decide_features(rows, self.export.labels[0], float(self.export.limit)).reshape(shape)
+            return (above if inside is None else above & inside).astype(np.uint8)[..., np.newaxis]
         # Few labels cost less than all, and have the same values.
         labels = self.export.labels if self.export.kind == "probabilities" else ()
         probabilities = self.forest.predict_features(rows, labels=labels or None).reshape(*shape, -1)

@@ -143,7 +143,8 @@ class CellFinder:
         ----------
         probability : path, Volume or ndarray
             Probabilities as float32, uint8 or uint16, or any type with a recorded range. An ndarray has the axes
-            ``yx``, ``zyx``, ``zyxc`` or ``tzyxc``.
+            ``yx``, ``zyx``, ``zyxc`` or ``tzyxc``. A mask that was exported instead (see `Export`) gives the same
+            cells at its threshold, with NaN as their probabilities.
         raw : path, Volume or ndarray, optional
             The image, same extents; without it the columns of intensity are NaN. float64 is measured as float32.
         mask : path, Volume or ndarray, optional
@@ -180,7 +181,7 @@ class CellFinder:
         ImageValueError
             If float probabilities leave their range, or a raw value is not finite.
         SettingError
-            If no voxel size is known.
+            If no voxel size is known, or a mask is given where the probability is needed (see `check_mask`).
         MemoryBudgetError
             If no block fits the budget.
         OutputExistsError, OutputError
@@ -215,6 +216,8 @@ class CellFinder:
             if mask is not None:
                 m = opened(mask, "mask")
                 check_same_shape(m, p)
+            if p.mask_threshold is not None:
+                self.check_mask(p.mask_threshold, p.name)
             size = _resolve_voxel_size(voxel_size, p, r)
             scale = ProbabilityScale.of(p)
             block = block_shape or choose_block(p.shape, (0, 0, 0), _COST, memory=budget, workers=workers)
@@ -239,6 +242,34 @@ class CellFinder:
                 stacklevel=2,
             )
         return cells
+
+    def check_mask(self, threshold: float, name: str) -> None:
+        """Refuse a mask of the voxels above a threshold, if these settings need the probability itself.
+
+        Parameters
+        ----------
+        threshold : float
+            At which the mask was made.
+        name : str
+            The mask, for messages.
+
+        Raises
+        ------
+        SettingError
+            If cells are looked for at another threshold, or objects are to be split.
+        """
+        if threshold != self.threshold:
+            raise SettingError(
+                f"The mask holds the voxels above {threshold}, but cells are looked for above {self.threshold}.",
+                where=name,
+                do=f"Give the threshold {threshold}, or export a mask or the probability for {self.threshold}.",
+            )
+        if self.max_volume is not None and self.split != "none":
+            raise SettingError(
+                f"Objects of more than {self.max_volume} voxels are split by their probability, which a mask lacks.",
+                where=name,
+                do="Store the probability instead of the mask, or leave max_volume out.",
+            )
 
 
 def _resolve_voxel_size(

@@ -45,6 +45,23 @@ def array_volume(array: NDArray[Any], name: str) -> Volume:
     return ArrayVolume(name, array, _ARRAY_AXES[array.ndim])
 
 
+def mask_threshold(volume: Volume) -> float | None:
+    """The threshold of a mask that was exported in place of a probability; None for any other volume.
+
+    Raises
+    ------
+    FormatError
+        If it is recorded as something else than a number.
+    """
+    record = volume.attributes.get("ecc_rf")
+    if not isinstance(record, dict) or record.get("export") != "mask":
+        return None
+    threshold = record.get("threshold")
+    if not isinstance(threshold, int | float):
+        raise FormatError("The mask does not say at which threshold it was made.", volume.name, "Export it anew.")
+    return float(threshold)
+
+
 class Channel:
     """One channel of a volume, seen as zyx; an image without z has one plane.
 
@@ -102,6 +119,7 @@ class Channel:
         self.dtype = np.dtype(volume.dtype).newbyteorder("=")
         self.voxel_size = volume.voxel_size
         self.drange = volume.drange
+        self.mask_threshold = mask_threshold(volume)
         chunks = None if volume.chunks is None else dict(zip(volume.axes, volume.chunks))
         self.chunks = None if chunks is None else tuple(chunks.get(axis, 1) for axis in "zyx")
 

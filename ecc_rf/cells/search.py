@@ -119,7 +119,7 @@ def tabulate(settings: CellFinder, inputs: Inputs, use: Resources, cells: Parts)
         background,
         shape=use.grid.shape,
         voxel_size=inputs.voxel_size,
-        scale=inputs.scale,
+        scale=None if inputs.probability.mask_threshold is not None else inputs.scale,
     )
 
 

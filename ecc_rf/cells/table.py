@@ -20,7 +20,8 @@ pieces               number of pieces of the object it was split from, 1 if it w
 touches_border       whether it reaches the edge of the volume (along axes of more than one voxel)
 ===================  ===========================================================================================
 
-Without a raw volume deltaI, BG, deltaI_total and sbr are NaN.
+Without a raw volume deltaI, BG, deltaI_total and sbr are NaN; for a mask in place of the probability,
+peak_probability and mean_probability are.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def make_table(
     *,
     shape: tuple[int, ...],
     voxel_size: VoxelSize,
-    scale: ProbabilityScale,
+    scale: ProbabilityScale | None,
 ) -> pd.DataFrame:
     """The table of cells, one row for each of `parts`, in their order.
 
@@ -66,7 +67,8 @@ def make_table(
     shape : tuple of int
         Extents of the volume, zyx.
     voxel_size : (z, y, x) in µm
-    scale : ProbabilityScale
+    scale : ProbabilityScale, optional
+        None where no probability is known, only which voxels are above the threshold.
     """
     import pandas as pd  # late: `import ecc_rf` must not pay for it
 
@@ -74,7 +76,10 @@ def make_table(
     z, y, x = (parts.sums[:, axis] / voxels for axis in range(3))
     above = np.maximum(signal - background, 0)
     volume = voxels * float(np.prod(voxel_size))
-    mean_stored = parts.sums[:, 3] / (voxels * scale.factor)
+    peak = mean = np.full(len(parts), np.nan)
+    if scale is not None:
+        peak = scale.to_probability(parts.peak)
+        mean = scale.to_probability(parts.sums[:, 3] / (voxels * scale.factor))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(background >= 0, signal / background, np.nan)
     real = [axis for axis in range(3) if shape[axis] > 1]
@@ -92,8 +97,8 @@ def make_table(
         "y": y,
         "x": x,
         "voxels": voxels,
-        "peak_probability": scale.to_probability(parts.peak),
-        "mean_probability": scale.to_probability(mean_stored),
+        "peak_probability": peak,
+        "mean_probability": mean,
         "diameter_um": np.cbrt(6 / np.pi * volume),
         "z0": parts.low[:, 0],
         "z1": parts.high[:, 0],

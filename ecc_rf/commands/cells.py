@@ -20,7 +20,7 @@ def add(commands: Commands) -> None:
         "ecc-rf cells probability.ome.zarr --raw brain.h5/data -o cells.csv --voxel-size 6,1.62,1.62",
         _cells,
     )
-    cells.add_argument("probability", metavar="PROB", help="probability volume; label 1 is the first channel")
+    cells.add_argument("probability", metavar="PROB", help="probability volume, label 1 the first channel, or mask")
     cells.add_argument("-o", "--output", metavar="CSV", required=True, help="table of cells")
     cells.add_argument("--raw", metavar="IMAGE", help="raw image, for intensities")
     cells.add_argument("--objects", metavar="OUT", help="volume in which each voxel bears its cell's label, .ome.zarr")

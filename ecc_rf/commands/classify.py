@@ -34,7 +34,13 @@ def add(commands: Commands) -> None:
         help="labels to store, numbers from 1 or names, with commas; default all",
     )
     classify.add_argument(
-        "--export", default="probabilities", help="probabilities (default), segmentation, uncertainty or features"
+        "--export",
+        default="probabilities",
+        help="probabilities (default), mask (1 where --labels, default 1, is above --threshold; for cells in .ome.zarr"
+        " or .h5), segmentation, uncertainty or features",
+    )
+    classify.add_argument(
+        "--threshold", type=float, metavar="T", help="of a mask, for example 0.7; --dtype is the probability's"
     )
     classify.add_argument("--dtype", default="float32", help="of probabilities: float32 (default), uint16 or uint8")
     classify.add_argument(
@@ -58,6 +64,7 @@ def _run(a: argparse.Namespace) -> None:
         export=a.export,
         dtype=a.dtype,
         rounding=a.rounding,
+        threshold=a.threshold,
         roi=a.roi,
         mask=a.mask,
         axes=a.axes,
