@@ -16,6 +16,7 @@ from rich.table import Table
 
 from ecc_rf.blocks import Progress, SilentProgress, TerminalProgress, show_memory
 from ecc_rf.blocks.progress import voxel_rate
+from ecc_rf.compiling import announce
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,10 @@ MOST_LANES = 8  # with a column of their own in the table of labels: more do not
 
 def progress(arguments: argparse.Namespace) -> Progress:
     """A bar on a terminal, unless the user wants none."""
-    return SilentProgress() if arguments.quiet else TerminalProgress(verbose=arguments.verbose)
+    announce(None if arguments.quiet else lambda text: print(f"ecc-rf: {text}", file=sys.stderr, flush=True))
+    if arguments.quiet:
+        return SilentProgress()
+    return TerminalProgress(verbose=arguments.verbose)
 
 
 def print_json(record: Mapping[str, Any]) -> None:

@@ -7,10 +7,10 @@ through a whole brain costs memory for its voxels only.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ecc_rf.cells.labelling import find_root
+from ecc_rf.compiling import compiled
 
 # The 13 steps to the neighbours that come later in raster order.
 _FORWARD = np.array(
@@ -18,7 +18,7 @@ _FORWARD = np.array(
 )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def coordinates(index: NDArray[np.int64], n_y: int, n_x: int) -> NDArray[np.int64]:
     """z, y, x of raster indices, shape (n, 3).
 
@@ -34,7 +34,7 @@ def coordinates(index: NDArray[np.int64], n_y: int, n_x: int) -> NDArray[np.int6
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def neighbours(index: NDArray[np.int64], at: NDArray[np.int64], n_y: int, n_x: int) -> NDArray[np.int32]:
     """For every voxel its up to 26 neighbours in the object, shape (n, 26); -1 where there is none.
 
@@ -60,7 +60,7 @@ def neighbours(index: NDArray[np.int64], at: NDArray[np.int64], n_y: int, n_x: i
     return table
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _lines(at: NDArray[np.int64], axis: int, radius: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The voxels line after line along an axis, and keys that count along the lines, ascending.
 
@@ -72,7 +72,7 @@ def _lines(at: NDArray[np.int64], axis: int, radius: int) -> tuple[NDArray[np.in
     return order, key[order]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def edge_distance(
     at: NDArray[np.int64], shape: tuple[int, int, int], spacing: NDArray[np.float64], largest: float
 ) -> NDArray[np.float64]:
@@ -115,7 +115,7 @@ def edge_distance(
     return np.asarray(np.sqrt(squared))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def smooth(values: NDArray[np.float64], at: NDArray[np.int64], taps: NDArray[np.float64], axis: int) -> None:
     """Convolve along an axis, in place; everything outside the object is 0.
 
@@ -146,7 +146,7 @@ def smooth(values: NDArray[np.float64], at: NDArray[np.int64], taps: NDArray[np.
         values[order[i]] = total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def basins(
     height: NDArray[np.float64],
     table: NDArray[np.int32],
@@ -214,14 +214,14 @@ def basins(
     return _number_basins(parent)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _high_and_low(parent: NDArray[np.int64], rank: NDArray[np.int64], i: int, j: int) -> tuple[int, int]:
     """Peaks of two voxels' basins, the higher first."""
     a, b = find_root(parent, i), find_root(parent, j)
     return (a, b) if rank[a] <= rank[b] else (b, a)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _join_small(
     parent: NDArray[np.int64],
     order: NDArray[np.int64],
@@ -245,7 +245,7 @@ def _join_small(
                 size[high] += size[low]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _number_basins(parent: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     number = np.full(parent.size, -1, np.int32)
     labels = np.empty(parent.size, np.int32)
@@ -261,7 +261,7 @@ def _number_basins(parent: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArra
     return labels, peaks[:count].copy()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def nearest_maxima(
     height: NDArray[np.float64],
     table: NDArray[np.int32],
@@ -302,7 +302,7 @@ def nearest_maxima(
     return labels
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _squared_distance(a: NDArray[np.int64], b: NDArray[np.int64], spacing: NDArray[np.float64]) -> float:
     return float(
         ((a[0] - b[0]) * spacing[0]) ** 2 + ((a[1] - b[1]) * spacing[1]) ** 2 + ((a[2] - b[2]) * spacing[2]) ** 2

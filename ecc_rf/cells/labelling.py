@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ecc_rf.compiling import compiled
 
 # How many of the three coordinates may differ by one between two neighbouring voxels.
 DEGREE = {6: 1, 18: 2, 26: 3}
@@ -53,7 +54,7 @@ def label_block(foreground: NDArray[np.bool_], connectivity: int) -> tuple[NDArr
     return positions, labels, count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _find_runs(rows: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
     """Runs of all rows: starts, stops, and the number of the first run of every row."""
     n_rows, n_x = rows.shape
@@ -86,7 +87,7 @@ def _find_runs(rows: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.i
     return first, starts, stops
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def find_root(parent: NDArray[Any], i: int) -> int:
     """Root of `i`, halving the path to it on the way."""
     while parent[i] != i:
@@ -95,7 +96,7 @@ def find_root(parent: NDArray[Any], i: int) -> int:
     return i
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def unite(parent: NDArray[Any], i: int, j: int) -> None:
     """Join two trees; the smaller number becomes the root, so that the outcome has one form only."""
     i = find_root(parent, i)
@@ -106,7 +107,7 @@ def unite(parent: NDArray[Any], i: int, j: int) -> None:
         parent[i] = j
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def number_roots(parent: NDArray[Any], labels: NDArray[np.int32]) -> int:
     """Write to `labels` the number of each element's tree, trees numbered from 0 by their roots."""
     count = 0
@@ -120,7 +121,7 @@ def number_roots(parent: NDArray[Any], labels: NDArray[np.int32]) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _join_runs(
     first: NDArray[np.int64],
     starts: NDArray[np.int32],
@@ -148,7 +149,7 @@ def _join_runs(
     return labels, number_roots(parent, labels)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _join_rows(
     parent: NDArray[np.int64],
     first: NDArray[np.int64],
@@ -169,7 +170,7 @@ def _join_rows(
             j += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _expand_runs(
     first: NDArray[np.int64],
     starts: NDArray[np.int32],

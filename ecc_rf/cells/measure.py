@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ecc_rf.blocks import Block, Grid, Progress, run_blocks
@@ -17,6 +16,7 @@ from ecc_rf.cells.cache import BrickCache
 from ecc_rf.cells.components import as_measured
 from ecc_rf.cells.inputs import Channel
 from ecc_rf.cells.parts import RAW, Parts, raw_totals
+from ecc_rf.compiling import compiled
 
 MODES = ("mean", "max", "local")
 
@@ -99,7 +99,7 @@ def measure_cubes(
     return results[0], results[1], results[2]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _measure(
     raw: NDArray[Any], voxels: NDArray[np.int64], radii: tuple[int, int], quantile: float
 ) -> NDArray[np.float64]:
@@ -118,7 +118,7 @@ def _measure(
     return results
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cube(raw: NDArray[Any], voxel: NDArray[np.int64], radius: int) -> NDArray[np.float64]:
     """Values of the cube around a voxel, clipped at the array, in raster order."""
     z0, z1 = max(voxel[0] - radius, 0), min(voxel[0] + radius + 1, raw.shape[0])
@@ -134,7 +134,7 @@ def _cube(raw: NDArray[Any], voxel: NDArray[np.int64], radius: int) -> NDArray[n
     return values
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _quantile(values: NDArray[np.float64], quantile: float) -> float:
     """As `numpy.quantile(values, quantile)`, step by step, so that the last bit is the same; reorders the values."""
     at = quantile * (values.size - 1)
@@ -149,7 +149,7 @@ def _quantile(values: NDArray[np.float64], quantile: float) -> float:
     return float(a + (b - a) * fraction)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _select(values: NDArray[np.float64], k: int) -> float:
     """The value that sorting would put at place k; it is put there, larger ones behind it (Hoare's FIND, 1961).
 

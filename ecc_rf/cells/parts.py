@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ecc_rf.compiling import compiled
 
 # Columns of `sums`; those of the raw values begin at RAW.
 Z, Y, X, PROBABILITY, RAW = range(5)
@@ -141,7 +142,7 @@ def summarise(
     return Parts(voxels, sums, low, high, peak, np.ones(count, np.int64) if pieces is None else pieces)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_geometry(
     index: NDArray[np.int64],
     labels: NDArray[np.int32],
@@ -167,7 +168,7 @@ def _add_geometry(
         low[label, 3] = min(low[label, 3], index[i])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_probability(
     values: NDArray[Any],
     labels: NDArray[np.int32],
@@ -184,14 +185,14 @@ def _add_probability(
         peak[label] = max(peak[label], value)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_integers(values: NDArray[Any], labels: NDArray[np.int32], sums: NDArray[np.int64]) -> None:
     for i in range(values.size):
         if labels[i] >= 0:
             sums[labels[i], 4] += np.int64(values[i])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_floats(bits: NDArray[np.int32], labels: NDArray[np.int32], sums: NDArray[np.int64]) -> None:
     """Add float32 values exactly: each is a whole number of the smallest float32, and is added to its digits."""
     for i in range(bits.size):

@@ -15,11 +15,11 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ecc_rf.blocks.grid import Block, Grid
 from ecc_rf.cells.labelling import DEGREE, number_roots, unite
+from ecc_rf.compiling import compiled
 
 At = tuple[int, ...]
 
@@ -61,7 +61,7 @@ def outer_layers(
     return Layers(*_outer_layers(positions, labels, np.array(block.shape), start, faces, np.array(shape)))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _outer_layers(
     positions: NDArray[np.int64],
     labels: NDArray[np.int32],
@@ -170,7 +170,7 @@ def _neighbour(at: At, direction: At, counts: tuple[int, ...]) -> int | None:
     return int(np.ravel_multi_index(there, counts))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _touching(
     keys_a: NDArray[np.int64],
     labels_a: NDArray[np.int32],
@@ -209,7 +209,7 @@ def join_pairs(count: int, a: NDArray[np.int64], b: NDArray[np.int64]) -> tuple[
     return labels, int(number_roots(parent, labels))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _unite_all(parent: NDArray[np.int64], a: NDArray[np.int64], b: NDArray[np.int64]) -> None:
     for i in range(a.size):
         unite(parent, a[i], b[i])

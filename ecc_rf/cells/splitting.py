@@ -20,10 +20,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ecc_rf.cells.basins import basins, coordinates, edge_distance, nearest_maxima, neighbours, smooth
+from ecc_rf.compiling import compiled
 
 _Taps = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
@@ -150,7 +150,7 @@ def gaussian_taps(sigma: float) -> NDArray[np.float64]:
     return np.asarray(taps / (taps[0] + 2 * taps[1:].sum()))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _split_all(
     index: NDArray[np.int64],
     bounds: NDArray[np.int64],
@@ -185,7 +185,7 @@ def _split_all(
     return labels, counts
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rise(
     probability: NDArray[np.float64], raw: NDArray[np.float64], at: NDArray[np.int64], inner: _Taps, outer: _Taps
 ) -> NDArray[np.float64]:
@@ -199,13 +199,13 @@ def _rise(
     return np.maximum(narrow - SURROUND * wide, 0.0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _smooth(values: NDArray[np.float64], at: NDArray[np.int64], taps: _Taps) -> None:
     for axis in range(3):
         smooth(values, at, taps[axis], axis)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _levels(probability: NDArray[np.float64], raw: NDArray[np.float64]) -> NDArray[np.float64]:
     """Numbers in the order of probability, and of raw value where that is equal; equal ones where both are."""
     order = np.argsort(raw, kind="mergesort")

@@ -22,8 +22,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from numba import njit
-
+from ecc_rf.compiling import compiled
 from ecc_rf.features.combine import Features, Output, write_row
 from ecc_rf.features.lanes import NONE, compiled_in_place
 from ecc_rf.features.presmoothing import Presmoothing, Window, presmooth
@@ -94,7 +93,7 @@ def _make_roll(sources: str) -> Any:
     other files. What a function closes over is part of the key, too.
     """
 
-    @njit(nogil=True, cache=True)
+    @compiled
     def roll(part: Window, scale: Scale, out: Output) -> None:
         if len(sources) == 0:
             return
