@@ -81,6 +81,12 @@ def volume_options(parser: argparse.ArgumentParser, *, block: bool = True) -> No
     group.add_argument("-v", "--verbose", action="store_true", help="say what is planned before it is done")
 
 
+def backend_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend", default="native", help="who computes the features: native (default), or fastfilters if installed"
+    )
+
+
 def parse_names(text: str) -> str | list[str]:
     return text if text == "all" else [name.strip() for name in text.split(",")]
 

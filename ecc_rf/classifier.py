@@ -16,6 +16,7 @@ from ecc_rf.blocks import Progress, parse_memory, resolve_workers
 from ecc_rf.errors import NoLaneError, ShapeError
 from ecc_rf.export import Export, resolve_labels
 from ecc_rf.features import FeaturePlan, FeatureSelection
+from ecc_rf.features.backends import check_backend
 from ecc_rf.forest import RandomForest
 from ecc_rf.ilp import IlastikProject
 from ecc_rf.prediction import (
@@ -47,11 +48,15 @@ class PixelClassifier:
         One per probability channel; label 1 first.
     name : str, optional
         Where it comes from, for messages.
+    backend : {'native', 'fastfilters'}
+        Who computes the features: this package, or fastfilters where that is installed (from conda; a second opinion).
 
     Raises
     ------
     ShapeError
         If the number of label names is not the forest's number of labels.
+    SettingError
+        If the backend is not there.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class PixelClassifier:
         label_names: Sequence[str],
         *,
         name: str = "classifier",
+        backend: str = "native",
     ) -> None:
         if len(label_names) != forest.n_labels:
             raise ShapeError(
@@ -71,15 +77,18 @@ class PixelClassifier:
         self.forest = forest
         self.label_names = tuple(label_names)
         self.name = name
+        self.backend = check_backend(backend)
 
     @classmethod
-    def from_project(cls, project: IlastikProject | str | Path) -> PixelClassifier:
+    def from_project(cls, project: IlastikProject | str | Path, *, backend: str = "native") -> PixelClassifier:
         """The classifier that a project stores.
 
         Parameters
         ----------
         project : IlastikProject or path
             An opened project, or the path of one.
+        backend : {'native', 'fastfilters'}
+            Who computes the features.
 
         Raises
         ------
@@ -97,7 +106,7 @@ class PixelClassifier:
                 where=str(project.path),
                 do="Add an image and labels in ilastik, train and save, then try again.",
             )
-        return cls(project.features, forest, project.label_names, name=str(project.path))
+        return cls(project.features, forest, project.label_names, name=str(project.path), backend=backend)
 
     def plan(self, shape_tczyx: tuple[int, ...], image: str = "the image") -> FeaturePlan:
         """The features for an image of these extents, checked against the forest.
@@ -296,7 +305,7 @@ class PixelClassifier:
 
     def _prediction(self, source: Readable, settings: Export, name: str) -> Prediction:
         forest = None if settings.kind == "features" else self.forest
-        return Prediction(source, self.plan(source.shape, name), forest, settings, name=name)
+        return Prediction(source, self.plan(source.shape, name), forest, settings, name=name, backend=self.backend)
 
     def _in_memory(
         self,
@@ -326,6 +335,8 @@ class PixelClassifier:
             "export": settings.kind,
             "project": Path(self.name).name,
         }
+        if self.backend != "native":
+            record["backend"] = self.backend
         if settings.kind in ("probabilities", "mask"):
             record["labels"] = list(settings.labels)
             record["label_names"] = [self.label_names[label - 1] for label in settings.labels]

@@ -42,6 +42,8 @@ class RunSettings:
     probability : bool
         Whether ``probability.ome.zarr`` is stored. Otherwise ``mask.ome.zarr`` is: 1 where the probability is above the
         finder's threshold, which is found faster. The table of cells is the same, but for the columns of probability.
+    backend : {'native', 'fastfilters'}
+        Who computes the features.
     workers : int, optional
         Threads; default one per core.
     memory : str or int, optional
@@ -62,6 +64,7 @@ class RunSettings:
     voxel_size: tuple[float, float, float] | None = None
     format: str = "ome.zarr"
     probability: bool = True
+    backend: str = "native"
     workers: int | None = None
     memory: str | int | None = None
     block_shape: tuple[int, int, int] | None = None
@@ -147,7 +150,7 @@ def run(
         project = IlastikProject.open(project)
     if not settings.probability:
         finder.check_mask(finder.threshold, "a run that stores no probability")
-    classifier = PixelClassifier.from_project(project)
+    classifier = PixelClassifier.from_project(project, backend=settings.backend)
     folders = result_folders(paths, Path(output))
     for path, folder in zip(paths, folders):
         with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as volume:

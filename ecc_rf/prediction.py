@@ -34,7 +34,9 @@ from ecc_rf.blocks import (
 )
 from ecc_rf.errors import ImageValueError, SettingError, ShapeError
 from ecc_rf.export import Export, quantise
-from ecc_rf.features import FeaturePlan, compute_features
+from ecc_rf.features import FeaturePlan
+from ecc_rf.features.backends import features_function
+from ecc_rf.features.fastfilters import BYTES_PER_VOXEL
 from ecc_rf.forest import RandomForest
 
 CANONICAL = "tczyx"
@@ -89,6 +91,8 @@ class Prediction:
         Voxels to predict are those that are not 0 in any channel.
     name : str
         The image, as the user knows it.
+    backend : str
+        Who computes the features, one of `BACKENDS`.
     """
 
     source: Readable
@@ -97,6 +101,7 @@ class Prediction:
     export: Export
     mask: Readable | None = None
     name: str = "the image"
+    backend: str = "native"
 
     def grid(self, block_shape: tuple[int, int, int], region: tuple[slice, ...] | None = None) -> Grid:
         """The blocks over ``t z y x``; each holds one time step."""
@@ -144,7 +149,7 @@ class Prediction:
         inside: np.ndarray | None,
     ) -> np.ndarray:
         """What is stored for one tile, channel last; `origin` is the place of the raw block in the image."""
-        features = compute_features(raw, self.plan, core, origin=origin)
+        features = features_function(self.backend)(raw, self.plan, core, origin=origin)
         if self.forest is None:
             return np.moveaxis(features, 0, -1)
         shape = features.shape[1:]
@@ -222,7 +227,8 @@ class Prediction:
         per_core = 2 * self.channels * self.export.stored_dtype.itemsize + (1 if self.mask is not None else 0)
         # The filters hold a float32 copy of the block beside the raw one.
         tile = TILE_BYTES * 2 + TILE_BYTES * n_labels // self.plan.n_features
-        return BlockCost(channels * (itemsize + 4), per_core, tile + self.plan.scratch_bytes)
+        theirs = BYTES_PER_VOXEL if self.backend == "fastfilters" else 0
+        return BlockCost(channels * (itemsize + 4) + theirs, per_core, tile + self.plan.scratch_bytes)
 
 
 @dataclass(frozen=True)

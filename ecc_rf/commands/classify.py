@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, parse_names, parse_roi, volume_options
+from ecc_rf.arguments import add_command, backend_option, parse_names, parse_roi, volume_options
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -48,6 +48,7 @@ def add(commands: Commands) -> None:
     )
     classify.add_argument("--roi", type=parse_roi, metavar="ROI", help="region, for example z=10:50,y=0:512,x=0:512")
     classify.add_argument("--mask", metavar="MASK", help="predict only where this is not 0, as in ilastik")
+    backend_option(classify)
     volume_options(classify)
 
 
@@ -57,7 +58,7 @@ def _run(a: argparse.Namespace) -> None:
     from ecc_rf.ilp import IlastikProject
 
     project = IlastikProject.open(a.project)
-    record = PixelClassifier.from_project(project).predict_volume(
+    record = PixelClassifier.from_project(project, backend=a.backend).predict_volume(
         console.at_level(a.image, a.level),
         a.output,
         labels=a.labels,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, cell_options, volume_options
+from ecc_rf.arguments import add_command, backend_option, cell_options, volume_options
 from ecc_rf.commands.cells import finder, limits
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def add(commands: Commands) -> None:
     )
     run.add_argument("--objects", action="store_true", help="write objects.ome.zarr: voxels bear their cell's label")
     run.add_argument("--no-report", action="store_true", help="do not write report.html")
+    backend_option(run)
     cell_options(run)
     volume_options(run)
 
@@ -44,6 +45,7 @@ def _run(a: argparse.Namespace) -> None:
         voxel_size=a.voxel_size,
         format=a.format,
         probability=not a.no_probability,
+        backend=a.backend,
         workers=a.workers,
         memory=a.memory,
         block_shape=a.block,

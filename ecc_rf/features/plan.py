@@ -176,8 +176,17 @@ def _check_extents(scale: float, in_2d: bool, shape: tuple[int, int, int]) -> No
             )
 
 
+def stage_sigmas(scale: float) -> tuple[float, float]:
+    """Sigmas of the two stages: of the Gaussian that comes first, and of the filter.
+
+    >>> stage_sigmas(0.7), stage_sigmas(1.25)
+    ((0.7, 0.7), (0.75, 1.0))
+    """
+    return (math.sqrt(scale * scale - 1.0), 1.0) if scale > 1.0 else (scale, scale)
+
+
 def _step(scale: float, in_2d: bool, targets: tuple[tuple[str, int], ...]) -> ScaleStep:
-    before, sigma = (math.sqrt(scale * scale - 1.0), 1.0) if scale > 1.0 else (scale, scale)
+    before, sigma = stage_sigmas(scale)
     return ScaleStep(
         scale=scale,
         in_2d=in_2d,
