@@ -102,7 +102,7 @@ def draw(found: list[Measurement], path: Path) -> None:
     right.axhline(0.4, color=ORANGE)
     right.set(ylim=(0, 0.8), ylabel="peak memory (GB)")
     for axes in (middle, right):
-        axes.set(xscale="log", xlabel="edge of the cube (voxels)", xticks=edges, xticklabels=edges, xlim=(110, 600))
+        axes.set(xscale="log", xlabel="edge (voxels)", xticks=edges, xticklabels=edges, xlim=(110, 600))
         axes.minorticks_off()
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
