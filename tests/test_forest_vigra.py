@@ -10,8 +10,10 @@ import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
 
 from ecc_rf.forest import RandomForest
+from ecc_rf.forest.training import grow_forest
 from ecc_rf.ilp.vigra_forest import read_forests, write_forests
 from tests.reference_forest import TELLING, random_tree
 
@@ -41,7 +43,7 @@ def vigra() -> None:
 def vigra_predicts(
     file: Path, group: str, n_forests: int, rows: NDArray[np.float32], folder: Path
 ) -> NDArray[np.float32]:
-    np.save(folder / "rows.npy", rows)
+    np.save(folder / "rows.npy", rows.astype(np.float32))
     arguments = [file, group, n_forests, folder / "rows.npy", folder / "result.npy"]
     subprocess.run([SYSTEM_PYTHON, "-c", MERGE, *map(str, arguments)], check=True, timeout=300)
     result: NDArray[np.float32] = np.load(folder / "result.npy")
@@ -77,3 +79,28 @@ def test_vigra_gives_the_same_with_a_real_forest(cfos: Path, tmp_path: Path) -> 
     theirs = vigra_predicts(cfos / "cfos.ilp", group, len(forest.trees_per_forest), rows, tmp_path)
     assert len(np.unique(theirs)) > 50
     np.testing.assert_array_equal(forest.predict_proba(rows), theirs)
+
+
+@pytest.mark.parametrize("classes", [[1], [1, 2], [1, 3], [2, 3, 4], [1, 2, 3, 4]])
+@pytest.mark.parametrize(("trees", "n_forests"), [(1, 1), (13, 5), (100, 8), (200, 40)])
+def test_vigra_predicts_what_a_trained_forest_does(
+    tmp_path: Path, classes: list[int], trees: int, n_forests: int
+) -> None:
+    rng = np.random.default_rng(trees)
+    rows = rng.integers(0, 30, (400, 6)).astype(np.float32)  # many of equal value, on the thresholds too
+    labels = np.array(classes)[(rows[:, 0] + rng.integers(0, 12, 400)).astype(int) % len(classes)]
+    if len(classes) > 1:
+        forest = grow_forest(rows, labels, n_labels=4, trees=trees).forest
+    else:  # which ilastik can write, but we do not train
+        forest = RandomForest.from_sklearn(RandomForestClassifier(trees).fit(rows, labels), 6, n_labels=4)
+    with h5py.File(tmp_path / "forest.h5", "w") as file:
+        write_forests(file.create_group("forests"), forest, n_forests=n_forests, n_rows=400)
+        known = file["forests/known_labels"][()].tolist()
+    theirs = vigra_predicts(
+        tmp_path / "forest.h5", "forests", n_forests, rows + rng.choice([0, 0.5], (400, 6)), tmp_path
+    )
+    ours = forest.predict_proba(np.load(tmp_path / "rows.npy"))
+    assert known == classes
+    # spread over other forests than ours, the votes are summed in another order of float32
+    np.testing.assert_allclose(theirs, ours[:, np.array(known) - 1], rtol=0, atol=1e-6)
+    assert not ours[:, np.setdiff1d(np.arange(4), np.array(known) - 1)].any()

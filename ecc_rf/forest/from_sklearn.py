@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecc_rf.errors import ShapeError
-from ecc_rf.forest.tree import FloatArray, Tree
+from ecc_rf.errors import SettingError, ShapeError
+from ecc_rf.forest.tree import FloatArray, IntArray, Tree
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -25,15 +27,41 @@ def trees_from_sklearn(classifier: RandomForestClassifier, n_features: int) -> l
         raise ShapeError(f"The classifier was fitted on {classifier.n_features_in_} features; expected {n_features}.")
     if classifier.n_outputs_ != 1:
         raise ShapeError(f"The classifier has {classifier.n_outputs_} outputs; expected 1.")
-    return [_converted(estimator.tree_) for estimator in classifier.estimators_]
+    return [tree_from_sklearn(estimator.tree_) for estimator in classifier.estimators_]
 
 
-def _converted(tree: Any) -> Tree:
+def spread(trees: Sequence[Tree], n_forests: int) -> list[Sequence[Tree]]:
+    """Spread trees over forests as ilastik does, the first ones get one more.
+
+    Raises
+    ------
+    SettingError
+        More forests than trees.
+    """
+    if not 1 <= n_forests <= len(trees):
+        raise SettingError(f"n_forests is {n_forests}; expected 1 to {len(trees)}, the number of trees.")
+    each, more = divmod(len(trees), n_forests)
+    ends = list(itertools.accumulate([each + 1] * more + [each] * (n_forests - more)))
+    return [trees[begin:end] for begin, end in zip([0, *ends], ends)]
+
+
+def tree_from_sklearn(tree: Any, exponents: IntArray | None = None) -> Tree:
+    """Convert scikit-learn's `Tree` in the same way.
+
+    Parameters
+    ----------
+    tree : sklearn.tree._tree.Tree
+    exponents : (features,) int, optional
+        The tree was grown on columns multiplied by two to these powers; the result is for the columns themselves.
+    """
     leaf = tree.children_left < 0
     value = tree.value[leaf, 0, :]  # fractions in scikit-learn >= 1.3, counts before
+    threshold = (
+        tree.threshold if exponents is None else np.ldexp(tree.threshold, -exponents[np.maximum(tree.feature, 0)])
+    )
     return Tree(
         feature=np.where(leaf, -1, tree.feature).astype(np.int32),
-        threshold=np.where(leaf, 0.0, strictly_below_threshold(tree.threshold)),
+        threshold=np.where(leaf, 0.0, strictly_below_threshold(threshold)),
         left=tree.children_left.astype(np.int32),
         right=tree.children_right.astype(np.int32),
         leaf_probability=value / value.sum(axis=1, keepdims=True),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ecc_rf.errors import FormatError, LabelError, SettingError
+from ecc_rf.errors import FormatError, LabelError
 from ecc_rf.forest.tree import FloatArray, IntArray, Tree, checked_tree
 
 if TYPE_CHECKING:
@@ -177,15 +177,10 @@ class RandomForest:
         FormatError
             See :meth:`from_trees`.
         """
-        from ecc_rf.forest.from_sklearn import trees_from_sklearn  # not needed to predict from a file
+        from ecc_rf.forest.from_sklearn import spread, trees_from_sklearn  # not needed to predict from a file
 
-        trees = trees_from_sklearn(classifier, n_features)
-        if not 1 <= n_forests <= len(trees):
-            raise SettingError(f"n_forests is {n_forests}; expected 1 to {len(trees)}, the number of trees.")
+        forests = spread(trees_from_sklearn(classifier, n_features), n_forests)
         values = classifier.classes_ if labels is None else labels
-        each, more = divmod(len(trees), n_forests)
-        ends = list(itertools.accumulate([each + 1] * more + [each] * (n_forests - more)))
-        forests = [trees[begin:end] for begin, end in zip([0, *ends], ends)]
         return cls.from_trees(forests, n_features, values, n_labels, where="scikit-learn classifier")
 
     @property
