@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from ecc_rf.export import Export, resolve_labels
 from ecc_rf.features import FeaturePlan, FeatureSelection
 from ecc_rf.features.backends import check_backend
 from ecc_rf.forest import RandomForest
-from ecc_rf.ilp import IlastikProject
+from ecc_rf.ilp import IlastikProject, LaneLabels
 from ecc_rf.prediction import (
     CANONICAL,
     Prediction,
@@ -31,8 +31,11 @@ from ecc_rf.prediction import (
 )
 from ecc_rf.volumes import AxisView, Volume, create_volume, default_axes, open_volume, transpose_to
 from ecc_rf.volumes.axes import check_axes
+from ecc_rf.volumes.base import VoxelSize
 
-VoxelSize = tuple[float, float, float]
+if TYPE_CHECKING:
+    from ecc_rf.training import Training, TrainingSettings
+    from ecc_rf.training_report import TrainingReport
 
 
 class PixelClassifier:
@@ -78,6 +81,7 @@ class PixelClassifier:
         self.label_names = tuple(label_names)
         self.name = name
         self.backend = check_backend(backend)
+        self.training: TrainingReport | None = None
 
     @classmethod
     def from_project(cls, project: IlastikProject | str | Path, *, backend: str = "native") -> PixelClassifier:
@@ -107,6 +111,55 @@ class PixelClassifier:
                 do="Add an image and labels in ilastik, train and save, then try again.",
             )
         return cls(project.features, forest, project.label_names, name=str(project.path), backend=backend)
+
+    @classmethod
+    def train(
+        cls,
+        project: IlastikProject | str | Path,
+        *,
+        seed: int = 0,
+        trees: int = 100,
+        images: Mapping[int | str, str | Path] | None = None,
+        labels: Mapping[int, LaneLabels] | None = None,
+        workers: int | None = None,
+        memory: str | int | None = None,
+        progress: Progress | None = None,
+    ) -> PixelClassifier:
+        """Train a new forest on the labels of a project; the result's `training` is the report.
+
+        `images` (for a project given by its path) are those of `IlastikProject.open`, all else is as in
+        `ecc_rf.training.train_project`.
+        """
+        from ecc_rf.training import TrainingSettings, train_project
+
+        if not isinstance(project, IlastikProject):
+            project = IlastikProject.open(project, images=images)
+        settings = TrainingSettings(trees, seed, workers, memory)
+        return cls._trained(train_project(project, settings, labels=labels, progress=progress), str(project.path))
+
+    @classmethod
+    def train_on(
+        cls,
+        images: Sequence[str | Path | Volume | np.ndarray],
+        labels: Sequence[str | Path | Volume | np.ndarray | LaneLabels],
+        features: FeatureSelection,
+        label_names: Sequence[str],
+        settings: TrainingSettings | None = None,
+        *,
+        axes: str | None = None,
+        progress: Progress | None = None,
+    ) -> PixelClassifier:
+        """Train on images and label volumes, without a project; parameters as `ecc_rf.training.train_images`."""
+        from ecc_rf.training import train_images
+
+        training = train_images(images, labels, features, label_names, settings, axes=axes, progress=progress)
+        return cls._trained(training, "classifier")
+
+    @classmethod
+    def _trained(cls, training: Training, name: str) -> PixelClassifier:
+        classifier = cls(training.selection, training.forest, training.label_names, name=name)
+        classifier.training = training.report
+        return classifier
 
     def plan(self, shape_tczyx: tuple[int, ...], image: str = "the image") -> FeaturePlan:
         """The features for an image of these extents, checked against the forest.

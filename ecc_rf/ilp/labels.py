@@ -81,7 +81,9 @@ class LaneLabels:
         values = np.concatenate(
             [np.empty(0, np.uint8), *(block.array[tuple(hit.T)] for hit, block in zip(hits, blocks))]
         )
-        return cls.from_voxels(axes, coords, values, notes)
+        twice = _labelled_twice(coords, values)
+        remark = [f"{twice} voxels are labelled twice, each time otherwise; the later label counts"] if twice else []
+        return cls.from_voxels(axes, coords, values, [*notes, *remark])
 
     @classmethod
     def from_voxels(
@@ -147,6 +149,17 @@ class LaneLabels:
             array[tuple((voxels - low).T)] = self.values[order[begin:end]]
             blocks.append(LabelBlock(tuple(low.tolist()), array))
         return blocks
+
+
+def _labelled_twice(coords: NDArray[np.int64], values: NDArray[Any]) -> int:
+    """Voxels that have two labels, erasing aside.
+
+    >>> _labelled_twice(np.array([[0, 1], [0, 2], [0, 1], [0, 2]]), np.array([1, 1, 2, 1]))
+    1
+    """
+    given = (values != 0) & (values != ERASER)
+    voxels = np.unique(np.column_stack([coords[given], values[given]]), axis=0)[:, :-1]
+    return len(np.unique(voxels[1:][(voxels[1:] == voxels[:-1]).all(axis=1)], axis=0))
 
 
 def read_labels(

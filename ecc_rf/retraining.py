@@ -1,0 +1,114 @@
+"""From a project to the same project with a new forest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ecc_rf.blocks import Progress
+from ecc_rf.errors import OutputExistsError
+from ecc_rf.ilp import IlastikProject, LaneLabels, NewLink, ProjectChanges, edit_project
+from ecc_rf.record import versions, write_json
+from ecc_rf.training import Training, TrainingSettings, train_project
+
+
+def retrain(
+    project: str | Path,
+    output: str | Path,
+    settings: TrainingSettings | None = None,
+    *,
+    images: Mapping[int | str, str | Path] | None = None,
+    search: Sequence[str | Path] = (),
+    labels: Mapping[int, LaneLabels] | None = None,
+    label_names: Sequence[str] | None = None,
+    report: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Training:
+    """Train on a project's labels and write the project with the new forest; the old one is not changed.
+
+    Links that were mended by `images` or `search` are written mended.
+
+    Parameters
+    ----------
+    project : str or Path
+        The .ilp file.
+    output : str or Path
+        The new .ilp file.
+    settings : TrainingSettings, optional
+    images, search
+        As `IlastikProject.open`.
+    labels : mapping of int to LaneLabels, optional
+        New labels of lanes, by lane index; they are written too.
+    label_names : sequence of str, optional
+        New names of all labels.
+    report : str or Path, optional
+        The training report as JSON; by default beside the new project, as ``NAME.training.json``.
+    overwrite : bool
+        Replace files of these names, once the new ones are complete.
+    progress : Progress, optional
+
+    Raises
+    ------
+    OutputExistsError
+        If there is a file of these names and `overwrite` is False; before anything is computed.
+    EccError
+        As `train_project` and `edit_project`.
+    """
+    started = time.perf_counter()
+    report_path = report_path_of(output) if report is None else Path(report).expanduser()
+    for path in (output, report_path):
+        refuse_existing(path, overwrite)
+    opened = IlastikProject.open(project, images=images, search=search)
+    training = train_project(opened, settings, labels=labels, label_names=label_names, progress=progress)
+    changes = ProjectChanges(
+        labels=labels or {},
+        label_names=label_names,
+        forest=training.forest,
+        feature_names=training.feature_names,
+        n_rows=len(training.rows.labels),
+        links=mended_links(opened),
+    )
+    edit_project(project, output, changes=changes, overwrite=overwrite)
+    record = training.report.as_dict()
+    record["output"] = str(output)
+    record["seconds"]["total"] = time.perf_counter() - started
+    write_json(report_path, {**record, "versions": versions()})
+    return training
+
+
+def refuse_existing(path: str | Path, overwrite: bool) -> None:
+    """Find out now what would otherwise be found out when all is computed.
+
+    Raises
+    ------
+    OutputExistsError
+        If there is a file of this name and `overwrite` is False.
+    """
+    if Path(path).expanduser().exists() and not overwrite:
+        raise OutputExistsError(
+            "there is a file of this name already", str(path), "give another name, or replace it with --overwrite"
+        )
+
+
+def report_path_of(output: str | Path) -> Path:
+    """Where the training report of a new project is.
+
+    >>> report_path_of("out/NEW.ilp").as_posix()
+    'out/NEW.training.json'
+    """
+    return Path(output).expanduser().with_suffix(".training.json")
+
+
+def mended_links(project: IlastikProject) -> dict[int, NewLink]:
+    """Links of images that are not where the project says, but were given or found in a folder to search."""
+    if not any(lane.override is not None or lane.search for lane in project.lanes):
+        return {}
+    plain = IlastikProject.open(project.path)
+    links = {}
+    for lane, before in zip(project.lanes, plain.lanes):
+        found = lane.override or (lane.location.path if lane.search and before.location.path is None else None)
+        if found is not None:
+            links[lane.index] = NewLink(found)
+    return links
