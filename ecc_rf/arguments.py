@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from ecc_rf.errors import SettingError
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -70,12 +72,26 @@ def volume_options(parser: argparse.ArgumentParser, *, block: bool = True) -> No
         metavar="N|Z,Y,Xµm",
         help="of a multi-resolution OME-Zarr: its number from 0, or the level nearest to this voxel size in µm",
     )
-    group.add_argument("--workers", type=int, metavar="N", help="threads; default one per core")
-    group.add_argument("--memory", metavar="SIZE", help="budget, for example 8GB; default 2GiB")
+    _budget_options(group)
     if block:
         group.add_argument(
             "--block", type=parse_block, metavar="Z,Y,X", help="block in voxels; default from the budget"
         )
+    _manner_options(group)
+
+
+def machine_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("machine")
+    _budget_options(group)
+    _manner_options(group)
+
+
+def _budget_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--workers", type=int, metavar="N", help="threads; default one per core")
+    group.add_argument("--memory", metavar="SIZE", help="budget, for example 8GB; default 2GiB")
+
+
+def _manner_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     group.add_argument("-q", "--quiet", action="store_true", help="no progress")
     group.add_argument("-v", "--verbose", action="store_true", help="say what is planned before it is done")
@@ -85,6 +101,24 @@ def backend_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend", default="native", help="who computes the features: native (default), or fastfilters if installed"
     )
+
+
+def parse_pairs(texts: Sequence[str], option: str) -> dict[int | str, str]:
+    """Values by lane, from texts such as ``0=brain.h5``: a lane's number or nickname.
+
+    >>> parse_pairs(["0=a.h5", "second=b=c.h5"], "--image")
+    {0: 'a.h5', 'second': 'b=c.h5'}
+    """
+    pairs: dict[int | str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        key = int(name) if name.strip().isdecimal() else name
+        if not equals or not name or not value:
+            raise SettingError(f"{text!r} is not LANE=PATH", option, "give a lane's number or nickname, such as 0=a.h5")
+        if key in pairs:
+            raise SettingError(f"lane {key} is named twice", option, "name it once")
+        pairs[key] = value
+    return pairs
 
 
 def parse_names(text: str) -> str | list[str]:

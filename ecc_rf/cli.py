@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 
 from ecc_rf._version import __version__
-from ecc_rf.commands import cells, classify, convert, info, run
+from ecc_rf.commands import cells, classify, convert, features, info, new, relink, run, train
 from ecc_rf.errors import EccError
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
-_COMMANDS = (run, info, classify, cells, convert)
+_COMMANDS = (run, info, classify, cells, new, train, relink, features, convert)
 """In the order of the help."""
 
 

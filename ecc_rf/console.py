@@ -119,10 +119,14 @@ def print_filter(path: str | Path, before: int, kept: int) -> None:
     print(f"{path}: {kept} of {before} cells")
 
 
+def plain_console() -> Console:
+    """Tables are fitted to a terminal, but not to the 80 columns that a pipe is taken for."""
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+
+
 def print_info(info: Mapping[str, Any]) -> None:
     """Everything `ecc-rf info` knows of a project."""
-    # Tables are fitted to a terminal, but not to the 80 columns that a pipe is taken for.
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+    console = plain_console()
     console.print(f"[bold]{escape(info['path'])}[/]")
     console.print(f"{escape(info['workflow'])}, written by ilastik {escape(str(info['ilastik_version']))}\n")
     _print_lanes(console, info["lanes"])
@@ -156,7 +160,7 @@ def _print_features(console: Console, features: Mapping[str, Any]) -> None:
         console.print(f"[bold]Features[/]: {escape(features['problem'])}\n")
         return
     scales = features["scales"]
-    table = _table("Features", "")
+    table = new_table("Features", "")
     for scale, flat in zip(scales, features["compute_in_2d"] or [False] * len(scales)):
         table.add_column(f"σ {scale:g}{' 2D' if flat else ''}", justify="center")
     for name, row in zip(features["filters"], features["matrix"]):
@@ -167,7 +171,7 @@ def _print_features(console: Console, features: Mapping[str, Any]) -> None:
 
 def _print_labels(console: Console, info: Mapping[str, Any]) -> None:
     lanes = info["lanes"]
-    table = _table("Labels", "", "name")
+    table = new_table("Labels", "", "name")
     for lane in lanes if len(lanes) <= MOST_LANES else ():
         table.add_column(f"lane {lane['index']}", justify="right")
     table.add_column("voxels", justify="right")
@@ -191,11 +195,12 @@ def _print_forest(console: Console, forest: Mapping[str, Any]) -> None:
         console.print(f"  [yellow]stale:[/] {escape(reason)}")
 
 
-def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1))
+def new_table(title: str, *headings: str) -> Table:
+    """A table without lines."""
+    new = Table(title=title or None, title_justify="left", title_style="bold", box=None, padding=(0, 1))
     for heading in headings:
-        table.add_column(heading)
-    return table
+        new.add_column(heading)
+    return new
 
 
 def _times(extents: Iterable[int]) -> str:

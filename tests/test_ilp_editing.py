@@ -188,7 +188,7 @@ def test_relinked_images_keep_their_labels(tmp_path: Path, project: Path) -> Non
     changes = ProjectChanges(links={0: NewLink(moved)})
     edit_project(project, tmp_path / "elsewhere" / "new.ilp", changes=changes)
     new = IlastikProject.open(tmp_path / "elsewhere" / "new.ilp")
-    assert (new.lanes[0].kind, new.lanes[0].stored_path) == ("relative", "deep/a.h5")
+    assert (new.lanes[0].kind, new.lanes[0].stored_path) == ("relative", "deep/a.h5/data")
     assert (new.lanes[0].nickname, new.lanes[1].stored_path) == ("a-data", (tmp_path / "b.h5").as_posix())
     assert new.lanes[0].open().read().all() and new.labels(0).counts == some_labels().counts
     assert new.forest().n_trees == 4

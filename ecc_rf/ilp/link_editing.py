@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 
 from ecc_rf.ilp.encoding import group_in, names_in, read_text, read_texts, write_text, write_texts
 from ecc_rf.ilp.lanes import Lane, is_image_info
-from ecc_rf.ilp.links import LINK_MEMBERS, NewLink, nickname, stored_link, write_copy, write_layout, write_link
+from ecc_rf.ilp.links import (
+    LINK_MEMBERS,
+    NewLink,
+    explicit_path,
+    nickname,
+    stored_link,
+    write_copy,
+    write_layout,
+    write_link,
+)
 from ecc_rf.ilp.stored_paths import is_absolute, is_url, normalized, outer_and_inner
 from ecc_rf.ilp.writing import ROLES
 
@@ -100,7 +110,7 @@ class LinkEdits:
             if link.kind == "copy":
                 write_copy(info, local_data, volume)
             else:
-                write_link(info, link, self._project)
+                write_link(info, replace(link, path=explicit_path(link.path, volume)), self._project)
             write_layout(info, volume.axes, volume.shape, volume.voxel_size)
         if "nickname" not in info:
             write_text(info, "nickname", nickname(Path(link.path).as_posix()))

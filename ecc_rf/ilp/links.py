@@ -22,6 +22,7 @@ from ecc_rf.volumes import Volume, axistags_json
 from ecc_rf.volumes.axes import axis_units_json
 from ecc_rf.volumes.base import VoxelSize
 from ecc_rf.volumes.metadata import default_chunks
+from ecc_rf.volumes.paths import split_path
 
 LinkKind = Literal["relative", "absolute", "copy"]
 LINK_KINDS = ("relative", "absolute", "copy")
@@ -125,6 +126,12 @@ def stored_link(path: str | Path, folder: Path, relative: bool) -> tuple[str, bo
     if relative and image.is_relative_to(folder):
         return image.relative_to(folder).as_posix(), True
     return image.as_posix(), False
+
+
+def explicit_path(path: str | Path, volume: Volume) -> str:
+    """The path with the dataset that was opened, where the format has datasets and the path does not name one."""
+    parts = split_path(path)
+    return volume.name if parts.format.module in ("hdf5", "npz") and not parts.inner else str(path)
 
 
 def nickname(link: str) -> str:

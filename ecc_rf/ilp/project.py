@@ -22,10 +22,11 @@ from ecc_rf.ilp.describe import describe, stale_reasons
 from ecc_rf.ilp.encoding import dataset_in, group_in, names_in, open_project_file, read_array, read_text, read_texts
 from ecc_rf.ilp.labels import LaneLabels, largest_label, read_labels
 from ecc_rf.ilp.lanes import Lane, read_lanes
+from ecc_rf.ilp.links import LinkKind
 from ecc_rf.ilp.selection import read_selection
 from ecc_rf.ilp.versions import is_before, version_key
 from ecc_rf.ilp.vigra_forest import ForestSummary, read_forests, summarize_forests
-from ecc_rf.volumes.base import damage_reported
+from ecc_rf.volumes.base import VoxelSize, damage_reported
 
 WORKFLOW = "Pixel Classification"
 
@@ -127,6 +128,51 @@ class IlastikProject:
             classifier=parse_factory(factory or ""),
             notes=notes,
         )
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        images: Sequence[str | Path],
+        features: FeatureSelection | None = None,
+        label_names: Sequence[str] | None = None,
+        *,
+        link: LinkKind = "relative",
+        axes: str | None = None,
+        voxel_size: VoxelSize | None = None,
+        overwrite: bool = False,
+    ) -> IlastikProject:
+        """Write a project of some images, without labels, that ilastik opens.
+
+        Parameters
+        ----------
+        path : str or Path
+            The .ilp file.
+        images : sequence of str or Path
+            As `open_volume` takes them.
+        features : FeatureSelection, optional
+            Default the recommended ones.
+        label_names : sequence of str, optional
+            Default object, false signal, background.
+        link : "relative", "absolute" or "copy"
+            How the images are named; see `NewLink`.
+        axes, voxel_size : optional
+            Of the images, where their files do not say.
+        overwrite : bool
+            Replace a file of this name.
+
+        Raises
+        ------
+        ImageTooSmallError
+            If a filter does not fit an image.
+        EccError
+            If an image cannot be opened, or the file cannot be written.
+        """
+        from ecc_rf.ilp.creation import LABEL_NAMES, create_project
+
+        names = LABEL_NAMES if label_names is None else label_names
+        create_project(path, images, features, names, link=link, axes=axes, voxel_size=voxel_size, overwrite=overwrite)
+        return cls.open(path)
 
     @cached_property
     def features(self) -> FeatureSelection:

@@ -1,0 +1,64 @@
+"""``ecc-rf train``: a new forest from a project's labels."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ecc_rf.arguments import add_command, machine_options, parse_pairs
+
+if TYPE_CHECKING:
+    from ecc_rf.arguments import Commands
+
+
+def add(commands: Commands) -> None:
+    train = add_command(
+        commands,
+        "train",
+        "a new forest from a project's labels, written as a new project",
+        "ecc-rf train PV.ilp -o PV_new.ilp",
+        _run,
+    )
+    train.add_argument("project", metavar="PROJECT", help="ilastik project (.ilp) with labels; it is not changed")
+    train.add_argument("-o", "--output", metavar="NEW.ilp", required=True, help="the project with the new forest")
+    train.add_argument("--trees", type=int, default=100, metavar="N", help="default 100, as in ilastik")
+    train.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="the same seed gives the same forest; default 0"
+    )
+    lane_options(train)
+    train.add_argument("--report", metavar="JSON", help="training report; default NEW.training.json")
+    train.add_argument("--json", action="store_true", help="print the report as JSON")
+    machine_options(train)
+
+
+def lane_options(parser: argparse.ArgumentParser) -> None:
+    """Where the images of a project are, if not where it says."""
+    parser.add_argument(
+        "--image",
+        metavar="LANE=PATH",
+        action="append",
+        default=[],
+        help="where the image of a lane is; may be repeated",
+    )
+    parser.add_argument("--search", metavar="DIR", action="append", default=[], help="look here for lost images too")
+
+
+def _run(a: argparse.Namespace) -> None:
+    from ecc_rf import console, console_training
+    from ecc_rf.retraining import retrain
+    from ecc_rf.training import TrainingSettings
+
+    training = retrain(
+        a.project,
+        a.output,
+        TrainingSettings(a.trees, a.seed, a.workers, a.memory),
+        images=parse_pairs(a.image, "--image"),
+        search=a.search,
+        report=a.report,
+        overwrite=a.overwrite,
+        progress=console.progress(a),
+    )
+    if a.json:
+        console.print_json(training.report.as_dict())
+    else:
+        console_training.print_training(training.report, a.output)
