@@ -107,7 +107,7 @@ def test_storage_in_other_files_is_not_followed(file: h5py.File, tmp_path: Path)
     layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "data", shape=(4,))
     file.create_virtual_dataset("virtual", layout)
     for name in ("external", "virtual"):
-        with pytest.raises(FormatError, match="stored in other files"):
+        with pytest.raises(FormatError, match="stored in other datasets or files"):
             encoding.read_array(file, name)
 
 
@@ -119,7 +119,7 @@ def test_a_dataset_that_claims_more_than_is_stored(file: h5py.File) -> None:
         with pytest.raises(FormatError, match="claims"):
             encoding.read_array(file, name)
     file.create_dataset("compressed", data=np.zeros(1 << 22, np.uint8), compression="gzip")
-    array = encoding.read_array(file, "compressed")
+    array = encoding.read_array(file, "compressed", most=1 << 22)
     assert array is not None and array.size == 1 << 22
 
 

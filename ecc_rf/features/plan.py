@@ -29,6 +29,8 @@ from ecc_rf.features.selection import (
     FeatureSelection,
 )
 
+MOST_FEATURES = 65_536  # all filters at 100 scales of 36 channels; a file can claim a billion channels in a few bytes
+
 _AXES = "zyx"
 
 
@@ -150,6 +152,11 @@ def make_plan(selection: FeatureSelection, shape_zyx: tuple[int, int, int], n_ch
         _check_extents(scale, in_2d[column], shape)
         targets.setdefault(column, []).append((feature, len(names)))
         per_channel = (2 if in_2d[column] else 3) if feature in EIGENVALUE_IDS else 1
+        if len(names) + n_channels * per_channel > MOST_FEATURES:
+            raise SettingError(
+                f"{len(selection.cells)} filters of {n_channels:,} channels give more than {MOST_FEATURES:,} features.",
+                do="Select fewer features, or give an image with fewer channels; check its axes.",
+            )
         names += _names(feature, scale, named_2d[column], n_channels * per_channel)
     steps = tuple(_step(selection.scales[column], in_2d[column], tuple(targets[column])) for column in sorted(targets))
     return FeaturePlan(shape, int(n_channels), tuple(names), steps)

@@ -50,6 +50,10 @@ NICE_NAMES = {
 """The filters as feature names spell them."""
 
 
+LARGEST_SCALE = 1000.0
+"""Voxels: a kernel of thousands of taps, and a halo beyond any block; nothing in a brain needs it."""
+
+
 @dataclass(frozen=True)
 class FeatureSelection:
     """The table of filters and scales, as a project stores it.
@@ -102,6 +106,10 @@ class FeatureSelection:
             if not (math.isfinite(scale) and scale > 0):
                 raise SettingError(
                     f"The scale {scale} is not a positive number.", do="Give sigmas in voxels, e.g. 1.6."
+                )
+            if scale > LARGEST_SCALE:
+                raise SettingError(
+                    f"The scale {scale} is larger than {LARGEST_SCALE:g} voxels.", do="Give sigmas in voxels, e.g. 1.6."
                 )
         rows, columns = len(self.feature_ids), len(self.scales)
         if len(self.matrix) != rows or any(len(row) != columns for row in self.matrix):

@@ -6,6 +6,7 @@ none); storage in other files is refused; nothing is read before its type, rank 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecc_rf.errors import FormatError, MissingFileError, ProjectError
+from ecc_rf.ilp.limits import HARMLESS_BYTES, LARGEST_COMPRESSION, MOST_NUMBERS
 from ecc_rf.volumes.base import damage_reported
+from ecc_rf.volumes.hdf5_heap import LONGEST_STRING, attribute_strings, dataset_strings, is_variable_string
+from ecc_rf.volumes.hdf5_storage import refuse_false_claims, refuse_foreign_storage, refuse_wild_chunks
 
-# Deflate shrinks to no less than 1/1032 of the size; beyond, a dataset claims more than the file can hold.
-_LARGEST_COMPRESSION = 1032
-# What never-written datasets may claim: they are fill values, stored in no bytes.
-_HARMLESS_BYTES = 1 << 20
+_SAVE_ANEW = "open the project in ilastik and save it anew, or copy it anew from where it came"
 
 
 def open_project_file(path: Path) -> h5py.File:
@@ -37,6 +38,12 @@ def open_project_file(path: Path) -> h5py.File:
     """
     if not path.exists():
         raise MissingFileError("there is no such project", str(path), "check the path")
+    if not path.is_file():  # to open a pipe would wait for ever
+        raise FormatError(
+            "not an ilastik project: no HDF5 file but a folder, pipe or device",
+            str(path),
+            "give the .ilp file that ilastik saved",
+        )
     try:
         return h5py.File(path, "r")
     except BlockingIOError as error:
@@ -69,12 +76,17 @@ def group_in(parent: h5py.Group, name: str) -> h5py.Group | None:
     """
     node = _member(parent, name)
     if node is not None and not isinstance(node, h5py.Group):
-        raise FormatError("is no group", place(parent, name))
+        raise FormatError("is no group", place(parent, name), _SAVE_ANEW)
     return node
 
 
-def dataset_in(parent: h5py.Group, name: str) -> h5py.Dataset | None:
+def dataset_in(parent: h5py.Group, name: str, largest_compression: float = LARGEST_COMPRESSION) -> h5py.Dataset | None:
     """The dataset of this name, None if there is none.
+
+    Parameters
+    ----------
+    largest_compression : float
+        How many times larger than what is stored of it a dataset may be.
 
     Raises
     ------
@@ -87,15 +99,16 @@ def dataset_in(parent: h5py.Group, name: str) -> h5py.Dataset | None:
     where = place(parent, name)
     with damage_reported(where):
         if not isinstance(node, h5py.Dataset) or node.shape is None:
-            raise FormatError("is no dataset with values", where)
-        if node.is_virtual or node.external:
-            raise FormatError("is stored in other files, which are not followed", where)
+            raise FormatError("is no dataset with values", where, _SAVE_ANEW)
+        refuse_foreign_storage(node, where)
+        refuse_false_claims(node, where)
+        refuse_wild_chunks(node, where)
         stored = int(node.id.get_storage_size())
-        if stored > Path(node.file.filename).stat().st_size:
-            raise FormatError(f"claims {stored} bytes, more than the file has", where, "copy the project anew")
-        if node.nbytes > _HARMLESS_BYTES and node.nbytes > stored * _LARGEST_COMPRESSION:
+        if node.nbytes > HARMLESS_BYTES and node.nbytes > stored * largest_compression:
             raise FormatError(
-                f"claims {node.nbytes} bytes by its shape {node.shape}, of which {stored} are stored", where
+                f"claims {node.nbytes:,} bytes by its shape {node.shape}, of which {stored:,} are stored",
+                where,
+                _SAVE_ANEW,
             )
     return node
 
@@ -103,7 +116,7 @@ def dataset_in(parent: h5py.Group, name: str) -> h5py.Dataset | None:
 def _member(parent: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
     where = place(parent, name)
     if "/" in name:  # a path, of which only the last link would be checked
-        raise FormatError("is no name of a member", where)
+        raise FormatError("is no name of a member", where, "give the name of a member, not a path")
     with damage_reported(where):
         link = parent.get(name, getlink=True)
         if link is None:
@@ -133,23 +146,42 @@ def read_text(group: h5py.Group, name: str) -> str | None:
     if dataset is None:
         return None
     if dataset.size != 1:
-        raise FormatError(f"expected one string, found shape {dataset.shape}", place(dataset))
-    with damage_reported(place(dataset)):
-        value = dataset[()]
-    return decoded(value.ravel()[0] if isinstance(value, np.ndarray) else value, place(dataset))
+        raise FormatError(f"expected one string, found shape {dataset.shape}", place(dataset), _SAVE_ANEW)
+    return _decoded_texts(dataset, 1)[0]
 
 
-def read_texts(group: h5py.Group, name: str) -> list[str] | None:
-    """A list of strings; None if absent or marked as empty."""
+def read_texts(group: h5py.Group, name: str, most: int = MOST_NUMBERS) -> list[str] | None:
+    """A list of strings, `most` of them; None if absent or marked as empty."""
     dataset = _slot(group, name)
-    if dataset is None:
-        return None
-    with damage_reported(place(dataset)):
-        values = np.ravel(dataset[()]).tolist()
-    return [decoded(value, place(dataset)) for value in values]
+    return None if dataset is None else _decoded_texts(dataset, most)
 
 
-def read_array(group: h5py.Group, name: str, *, kinds: str = "biuf", max_ndim: int = 2) -> NDArray[Any] | None:
+def _decoded_texts(dataset: h5py.Dataset, most: int) -> list[str]:
+    where = place(dataset)
+    with damage_reported(where):
+        dtype = dataset.dtype
+        if dataset.size > most:
+            raise FormatError(f"{dataset.size:,} strings; expected at most {most:,}", where, _SAVE_ANEW)
+        if is_variable_string(dtype):
+            return [decoded(value, where) for value in dataset_strings(dataset, where)]
+        _check_fixed(dtype, dataset.size, where)
+        return [decoded(value, where) for value in np.ravel(dataset[()]).tolist()]
+
+
+def _check_fixed(dtype: np.dtype[Any], count: int, where: str) -> None:
+    """Only strings of fixed length, or opaque bytes: h5py makes Python objects of other types, of any size."""
+    opaque = dtype.kind == "V" and dtype.names is None and dtype.subdtype is None
+    if dtype.kind != "S" and not opaque:
+        raise FormatError(f"expected a string, found {dtype}", where, _SAVE_ANEW)
+    if dtype.itemsize * count > LONGEST_STRING:
+        raise FormatError(
+            f"strings of {dtype.itemsize * count:,} bytes; expected at most {LONGEST_STRING:,}", where, _SAVE_ANEW
+        )
+
+
+def read_array(
+    group: h5py.Group, name: str, *, kinds: str = "biuf", max_ndim: int = 2, most: int = MOST_NUMBERS
+) -> NDArray[Any] | None:
     """Numbers; None if absent or marked as empty.
 
     Parameters
@@ -158,13 +190,25 @@ def read_array(group: h5py.Group, name: str, *, kinds: str = "biuf", max_ndim: i
         Letters of the numpy kinds that are accepted.
     max_ndim : int
         Largest number of dimensions that is accepted.
+    most : int
+        Largest number of entries that is accepted.
+
+    Raises
+    ------
+    FormatError
+        If it is something else.
     """
     dataset = _slot(group, name)
     if dataset is None:
         return None
-    if dataset.dtype.kind not in kinds or dataset.ndim > max_ndim:
-        raise FormatError(f"unexpected {dataset.dtype} of shape {dataset.shape}", place(dataset))
     with damage_reported(place(dataset)):
+        if dataset.dtype.kind not in kinds or dataset.ndim > max_ndim or dataset.size > most:
+            raise FormatError(
+                f"unexpected {dataset.dtype} of shape {dataset.shape}; expected numbers in at most {max_ndim} "
+                f"dimensions, at most {most:,}",
+                place(dataset),
+                _SAVE_ANEW,
+            )
         return np.asarray(dataset[()])
 
 
@@ -173,17 +217,29 @@ def _slot(group: h5py.Group, name: str) -> h5py.Dataset | None:
     dataset = dataset_in(group, name)
     if dataset is None:
         return None
-    with damage_reported(place(dataset)):
-        return None if bool(np.any(dataset.attrs.get("isEmpty", False))) else dataset
+    where = f"{place(dataset)}, attribute isEmpty"
+    with damage_reported(where):
+        if not h5py.h5a.exists(dataset.id, b"isEmpty"):
+            return dataset
+        flag = h5py.h5a.open(dataset.id, b"isEmpty")
+        if flag.dtype.kind not in "biu" or math.prod(flag.shape) != 1:
+            raise FormatError(f"expected yes or no, found {flag.dtype} of shape {flag.shape}", where, _SAVE_ANEW)
+        return None if bool(np.ravel(dataset.attrs["isEmpty"])[0]) else dataset
 
 
 def read_attribute_text(node: h5py.Group | h5py.Dataset, name: str) -> str | None:
     """An attribute that is a string; None if absent."""
-    with damage_reported(place(node)):
-        value = node.attrs.get(name)
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.ravel()[0]
-    return None if value is None else decoded(value, f"{place(node)}, attribute {name}")
+    where = f"{place(node)}, attribute {name}"
+    with damage_reported(where):
+        if not h5py.h5a.exists(node.id, name.encode()):
+            return None
+        attribute = h5py.h5a.open(node.id, name.encode())
+        if attribute.get_space().get_simple_extent_type() == h5py.h5s.NULL or math.prod(attribute.shape) != 1:
+            raise FormatError(f"expected one string, found shape {attribute.shape}", where, _SAVE_ANEW)
+        if is_variable_string(attribute.dtype):
+            return decoded(attribute_strings(node, name, where)[0], where)
+        _check_fixed(attribute.dtype, 1, where)
+        return decoded(np.ravel(node.attrs[name]).tolist()[0], where)
 
 
 def decoded(value: Any, where: str) -> str:
@@ -199,13 +255,15 @@ def decoded(value: Any, where: str) -> str:
     """
     if isinstance(value, np.void):
         value = value.tobytes()
+    if isinstance(value, str):
+        value = value.encode("utf-8", "surrogateescape")  # what h5py could not decode
     if isinstance(value, bytes):
         try:
             value = value.decode("utf-8")
         except UnicodeDecodeError:
             value = value.decode("latin-1")  # paths written by Python 2 on Windows
     if not isinstance(value, str):
-        raise FormatError(f"expected a string, found {type(value).__name__}", where)
+        raise FormatError(f"expected a string, found {type(value).__name__}", where, _SAVE_ANEW)
     return value.rstrip("\0")
 
 

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecc_rf.errors import LabelError, ShapeError
-from ecc_rf.ilp.block_axes import StoredBlock, arranged, stored_block
-from ecc_rf.ilp.encoding import dataset_in, names_in
+from ecc_rf.ilp.block_axes import StoredBlock, Voxels, arranged, stored_blocks
 
 ERASER = 100
 """The value that takes labels away instead of giving one."""
@@ -188,25 +187,24 @@ def read_labels(
     if group is None:
         return LaneLabels.empty(internal)
     # the groups may have been written by different programs: each way of saying the axes is settled on its own
+    found = stored_blocks(group)
     stored: dict[str | None, list[StoredBlock]] = {}
-    names = names_in(group)
-    for name in names:
-        dataset = dataset_in(group, name)
-        if dataset is not None:
-            block = stored_block(dataset)
-            stored.setdefault(block.axes, []).append(block)
+    for block in found:
+        stored.setdefault(block.axes, []).append(block)
     extents = None if shape is None else dict(zip(raw_axes, shape))
     notes: list[str] = []
-    blocks: dict[str, LabelBlock] = {}
+    voxels: dict[str, Voxels] = {}
     for said, members in stored.items():
-        found, remarks = arranged(members, said, raw_axes, extents, internal, version)
+        parts, remarks = arranged(members, said, raw_axes, extents, internal, version)
         notes += remarks
-        blocks |= {block.name: LabelBlock(start, array) for block, (start, array) in zip(members, found)}
-    return LaneLabels.from_blocks(internal, [blocks[name] for name in names if name in blocks], notes)
+        voxels |= {block.name: part for block, part in zip(members, parts)}
+    ordered = [voxels[block.name] for block in found]  # later ones win
+    coords = np.concatenate([np.empty((0, len(internal)), np.int64), *(part[0] for part in ordered)])
+    values = np.concatenate([np.empty(0, np.uint8), *(part[1] for part in ordered)])
+    return LaneLabels.from_voxels(internal, coords, values, notes)
 
 
 def largest_label(group: h5py.Group | None) -> int:
     """The largest label in a lane's group of blocks, 0 if there is none."""
-    blocks = [] if group is None else [dataset_in(group, name) for name in names_in(group)]
-    values = [stored_block(block).array for block in blocks if block is not None]
-    return max((int(array.max(where=array != ERASER, initial=0)) for array in values), default=0)
+    blocks = [] if group is None else stored_blocks(group)
+    return max((int(b.voxels[1].max(where=b.voxels[1] != ERASER, initial=0)) for b in blocks), default=0)

@@ -14,7 +14,8 @@ from typing import Literal
 import h5py
 
 from ecc_rf.errors import AxesError, FormatError, MissingFileError, ProjectError, ShapeError
-from ecc_rf.ilp.encoding import group_in, names_in, read_array, read_text, read_texts
+from ecc_rf.ilp.encoding import group_in, names_in, place, read_array, read_text, read_texts
+from ecc_rf.ilp.limits import LARGEST_EXTENT, MOST_AXES, MOST_LANES, MOST_ROLES
 from ecc_rf.ilp.locate import Location, fitting_axes, locate
 from ecc_rf.ilp.stored_paths import is_absolute, is_url, normalized
 from ecc_rf.volumes import Volume, axes_from_axistags, default_axes, internal_axes, open_volume
@@ -184,9 +185,14 @@ def read_lanes(data: h5py.Group | None, project: Path, search: Sequence[Path] = 
     infos = group_in(data, "infos") if data is not None else None
     if data is None or infos is None:
         return []
-    roles = read_texts(data, "Role Names") or ["Raw Data"]
+    roles = read_texts(data, "Role Names", MOST_ROLES) or ["Raw Data"]
     lanes = []
-    for index, name in enumerate(names_in(infos)):
+    names = names_in(infos)
+    if len(names) > MOST_LANES:
+        raise FormatError(
+            f"{len(names):,} images; expected at most {MOST_LANES:,}", place(infos), "copy the project anew"
+        )
+    for index, name in enumerate(names):
         info = group_in(infos, name)
         if info is not None and not is_image_info(info):
             info = group_in(info, roles[0])
@@ -210,7 +216,7 @@ def _read_lane(index: int, info: h5py.Group | None, data: h5py.Group, project: P
     scale = read_text(info, "working_scale") if kind != "embedded" and "working_scale" in info else ""
     if scale and stored.lower().startswith("file:"):
         stored = f"{stored.rstrip('/')}/{scale}"
-    crop = read_array(info, "subvolume_roi", max_ndim=2)
+    crop = read_array(info, "subvolume_roi", max_ndim=2, most=2 * MOST_AXES)
     return Lane(
         index=index,
         nickname=read_text(info, "nickname") or f"lane {index}",
@@ -264,11 +270,11 @@ def _stored_axes(info: h5py.Group, notes: list[str]) -> str:
 
 
 def _stored_shape(info: h5py.Group, axes: str, notes: list[str]) -> tuple[int, ...]:
-    stored = read_array(info, "shape", kinds="iu", max_ndim=1)
+    stored = read_array(info, "shape", kinds="iu", max_ndim=1, most=MOST_AXES)
     if stored is None:
         return ()
     shape = tuple(int(extent) for extent in stored.ravel())
-    if min(shape, default=0) < 1 or (axes and len(shape) != len(axes)):
+    if min(shape, default=0) < 1 or max(shape) > LARGEST_EXTENT or (axes and len(shape) != len(axes)):
         notes.append(f"the stored shape {shape} does not fit the axes {axes!r} and is not used")
         return ()
     return shape

@@ -26,6 +26,8 @@ from ecc_rf.volumes import open_volume
 if TYPE_CHECKING:
     from ecc_rf.ilp.lanes import Lane
 
+_LONGEST_PATH = 4096  # characters, as Linux has it
+
 
 @dataclass(frozen=True)
 class Location:
@@ -73,9 +75,11 @@ def locate(lane: Lane) -> Location:
     if lane.kind == "none" or not path:
         return Location(None, note="the lane has no image")
 
+    files = several_files(path)
+    if len(files) == 1 and len(path) > _LONGEST_PATH:
+        return Location(None, note=f"the stored path has {len(path):,} characters; no system has paths of that length")
     folder = lane.project.parent
     places = [str(place) for place in stored_places(path, folder)]
-    files = several_files(path)
     if len(files) == 1 and is_pattern(path):
         fitting = [match for place in places for match in matching_files(place)]
         files = fitting or files
@@ -83,7 +87,7 @@ def locate(lane: Lane) -> Location:
     if len(files) > 1 and not any(_exists(place) for place in places[:1]):
         return Location(
             None,
-            tried=tuple(f"{file}: one of {len(files)} files" for file in files[:10]),
+            tried=tuple(f"{file[:_LONGEST_PATH]}: one of {len(files)} files" for file in files[:10]),
             note=f"it was stacked from {len(files)} files, along an axis that projects do not store; "
             "save the stack as one image",
         )

@@ -22,6 +22,7 @@ from ecc_rf.ilp.describe import describe, stale_reasons
 from ecc_rf.ilp.encoding import dataset_in, group_in, names_in, open_project_file, read_array, read_text, read_texts
 from ecc_rf.ilp.labels import LaneLabels, largest_label, read_labels
 from ecc_rf.ilp.lanes import Lane, read_lanes
+from ecc_rf.ilp.limits import MOST_LABELS
 from ecc_rf.ilp.links import LinkKind
 from ecc_rf.ilp.selection import read_selection
 from ecc_rf.ilp.versions import is_before, version_key
@@ -113,7 +114,7 @@ class IlastikProject:
             label_sets = None if applet is None else group_in(applet, "LabelSets")
             if len(names_in(label_sets)) > len(lanes):
                 notes.append(f"labels of {len(names_in(label_sets))} lanes are stored, there are {len(lanes)} lanes")
-            names = None if applet is None else read_texts(applet, "LabelNames")
+            names = None if applet is None else read_texts(applet, "LabelNames", MOST_LABELS)
             if names is None:
                 names = _default_names(applet, label_sets)
             colors = None if applet is None else read_array(applet, "LabelColors", max_ndim=2)

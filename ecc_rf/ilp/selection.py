@@ -11,6 +11,7 @@ import numpy as np
 from ecc_rf.errors import FormatError, ProjectError, SettingError
 from ecc_rf.features.selection import FeatureSelection
 from ecc_rf.ilp.encoding import place, read_array, read_texts, write_text, write_texts
+from ecc_rf.ilp.limits import MOST_FILTERS, MOST_SCALES
 
 _SELECT = "select features in ilastik and save the project"
 
@@ -41,9 +42,9 @@ def read_selection(group: h5py.Group | None, where: str) -> FeatureSelection:
         if group is not None and "FeatureListFilename" in group:
             raise ProjectError("the project uses features computed beforehand by another program", where, _SELECT)
         raise ProjectError("no features are selected in the project", where, _SELECT)
-    ids = read_texts(group, "FeatureIds")
-    scales = read_array(group, "Scales", kinds="iuf", max_ndim=1)
-    in_2d = read_array(group, "ComputeIn2d", kinds="biu", max_ndim=1)
+    ids = read_texts(group, "FeatureIds", MOST_FILTERS)
+    scales = read_array(group, "Scales", kinds="iuf", max_ndim=1, most=MOST_SCALES)
+    in_2d = read_array(group, "ComputeIn2d", kinds="biu", max_ndim=1, most=MOST_SCALES)
     if ids is None or scales is None or matrix.shape != (len(ids), scales.size):
         raise FormatError(
             f"a selection matrix of shape {matrix.shape} for {len(ids or ())} filters and "

@@ -6,6 +6,9 @@ folder or absolute, going on inside a container (``brain.h5/volume/data``), nami
 
 from __future__ import annotations
 
+import fnmatch
+import itertools
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +18,11 @@ from ecc_rf.errors import FormatError
 from ecc_rf.volumes.paths import split_path
 
 _DRIVE = re.compile(r"[A-Za-z]:/")
+_NO_SEPARATOR = re.compile(r"//|\d{1,5}(?!\d)")  # of an address in the net, or the number of its port
 _FILE_URL = re.compile(r"file://(?:localhost)?(?=/)", re.IGNORECASE)
+
+_MOST_PARTS = 32  # folders of a path that are tried below another folder
+_MOST_LISTED = 10_000  # files that a pattern is compared with: ten times the planes of a brain
 
 
 def normalized(stored: str) -> str:
@@ -54,9 +61,9 @@ def several_files(path: str) -> list[str]:
     """
     names, begin = [], 0
     for match in re.finditer("[:;]", path):
-        at, rest = match.start(), path[match.end() :]
-        drive = at == begin + 1 and path[begin].isalpha() and rest.startswith("/")
-        if match[0] == ":" and (drive or re.match(r"//|\d{1,5}(?!\d)", rest)):
+        at, rest = match.start(), match.end()
+        drive = at == begin + 1 and path[begin].isalpha() and path.startswith("/", rest)
+        if match[0] == ":" and (drive or _NO_SEPARATOR.match(path, rest)):
             continue
         names.append(path[begin:at])
         begin = at + 1
@@ -102,7 +109,8 @@ def likely_places(path: str, folder: Path, search: Sequence[Path]) -> Iterator[P
     """
     outer, inner = outer_and_inner(path)
     parts = [part for part in outer.split("/") if part not in ("", ".", "..", "~") and not part.endswith(":")]
-    tails = ["/".join([*parts[k:], *([inner] if inner else [])]) for k in range(len(parts))]
+    first = max(0, len(parts) - _MOST_PARTS)
+    tails = ["/".join([*parts[k:], *([inner] if inner else [])]) for k in range(first, len(parts))]
     if tails:
         yield folder / tails[-1]
     for root in (folder, *search):
@@ -113,12 +121,41 @@ def likely_places(path: str, folder: Path, search: Sequence[Path]) -> Iterator[P
 def matching_files(pattern: str) -> list[str]:
     """What an absolute pattern fits, sorted; inside a container the pattern is not looked into.
 
-    A double asterisk counts as a single one: a project must not make us walk through a whole disk.
+    A double asterisk counts as a single one, and after ten thousand files in all folders that fit so far there is no
+    match: a project must not make us walk through a whole disk.
     """
     outer, inner = outer_and_inner(pattern)
     place = Path(re.sub(r"\*\*+", "*", outer))
+    found, left = [Path(place.anchor)], _MOST_LISTED
+    for part in place.parts[1:] if place.anchor else ():
+        if not is_pattern(part):
+            found = [folder / part for folder in found]
+            continue
+        fits = re.compile(fnmatch.translate(part)).match
+        matching = []
+        for folder in found:
+            for name in _listing(folder, left):
+                left -= 1
+                if left < 0:
+                    return []
+                if fits(name) and (part.startswith(".") or not name.startswith(".")):
+                    matching.append(folder / name)
+        found = matching
+    existing = sorted(str(match) for match in found if _exists(match))
+    return [f"{match}/{inner}" if inner else match for match in existing]
+
+
+def _listing(folder: Path, most: int) -> list[str]:
+    """Names in a folder, some more than `most` at the most; none if it may not be looked into."""
     try:
-        found = sorted(str(match) for match in Path(place.anchor).glob(str(place.relative_to(place.anchor))))
-    except (OSError, ValueError, NotImplementedError):
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in itertools.islice(entries, most + 1)]
+    except (OSError, ValueError):
         return []
-    return [f"{match}/{inner}" if inner else match for match in found]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder that may not be looked into, a name that is too long
+        return False

@@ -18,6 +18,7 @@ _SCHEME = re.compile(
 )
 _PHASES = {"a": 1, "alpha": 1, "b": 2, "beta": 2, "c": 3, "rc": 3, "pre": 3, "preview": 3}
 _DEVELOPMENT, _FINAL = 0, 4
+_LONGEST = 100  # characters; a version is no place for numbers of thousands of digits
 
 INTERNAL_ORDER = "1.4.0b8"
 """Since this version label blocks are in the internal axis order of their lane, and say so."""
@@ -36,7 +37,7 @@ def version_key(text: str) -> VersionKey | None:
     >>> keys == sorted(keys), version_key("1.4") == version_key("1.4.0"), version_key("unknown")
     (True, True, None)
     """
-    match = _SCHEME.fullmatch(text)
+    match = _SCHEME.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
         return None
     release = [int(part) for part in match["release"].split(".")]

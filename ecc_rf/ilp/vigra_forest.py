@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecc_rf.errors import FormatError, NoForestError, SettingError, ShapeError
+from ecc_rf.features.plan import MOST_FEATURES
 from ecc_rf.forest.model import RandomForest
 from ecc_rf.forest.tree import Tree
 from ecc_rf.ilp.classifier_type import CLASSIFIER_TYPE, class_name
@@ -30,6 +32,13 @@ from ecc_rf.ilp.encoding import (
     read_texts,
     write_text,
     write_texts,
+)
+from ecc_rf.ilp.limits import (
+    HARMLESS_BYTES,
+    LARGEST_TREE_COMPRESSION,
+    MOST_FORESTS,
+    MOST_LABELS,
+    MOST_TREES,
 )
 from ecc_rf.ilp.vigra_trees import tree_arrays, trees_from_arrays
 from ecc_rf.volumes.base import damage_reported
@@ -115,9 +124,14 @@ def _summary(forests: Sequence[tuple[h5py.Group, _Header]], n_labels: int | None
     where = place(parent)
     if any((header.n_features, len(header.labels)) != (first.n_features, len(first.labels)) for header in headers):
         raise FormatError("the forests differ in their numbers of columns or classes", where, _RETRAIN)
-    if not first.labels or first.n_features < 1:
-        raise FormatError(f"{len(first.labels)} classes and {first.n_features} columns", where, _RETRAIN)
-    names = tuple(read_texts(parent, "feature_names") or ())
+    if not first.labels or not 1 <= first.n_features <= MOST_FEATURES:
+        raise FormatError(
+            f"{len(first.labels)} classes and {first.n_features:,} columns; expected at least one class and "
+            f"1 to {MOST_FEATURES:,} columns",
+            where,
+            _RETRAIN,
+        )
+    names = tuple(read_texts(parent, "feature_names", MOST_FEATURES) or ())
     if names and len(names) != first.n_features:
         raise FormatError(f"{len(names)} feature names for {first.n_features} columns", where, _RETRAIN)
     classes = _classes(parent, first.labels)
@@ -156,6 +170,8 @@ def read_forests(group: h5py.Group | None, n_labels: int | None = None) -> Rando
     forests = [(forest, _header(forest)) for forest in _forest_groups(group)]
     summary = _summary(forests, n_labels)
     where = place(forests[0][0].parent)
+    if sum(summary.trees_per_forest) > MOST_TREES:
+        raise FormatError(f"{sum(summary.trees_per_forest):,} trees; expected at most {MOST_TREES:,}", where, _RETRAIN)
     return RandomForest.from_trees(
         [_read_trees(forest, header) for forest, header in forests],
         summary.n_features,
@@ -176,6 +192,8 @@ def _forest_groups(group: h5py.Group | None) -> list[h5py.Group]:
         )
     where = place(group)
     forests = [name for name in names if name.startswith("Forest")]
+    if len(forests) > MOST_FORESTS:
+        raise FormatError(f"{len(forests):,} forests; expected at most {MOST_FORESTS:,}", where, _RETRAIN)
     if "pickled_classifier" in names:
         raise NoForestError(
             "the classifier is not a random forest of ilastik's but a pickle of a Python object, "
@@ -212,14 +230,14 @@ def _header(forest: h5py.Group) -> _Header:
 
 
 def _array(group: h5py.Group, name: str, kinds: str) -> NDArray[Any]:
-    array = read_array(group, name, kinds=kinds, max_ndim=1)
+    array = read_array(group, name, kinds=kinds, max_ndim=1, most=MOST_LABELS)
     if array is None:
         raise FormatError("is missing", place(group, name), _RETRAIN)
-    return array
+    return array.ravel()
 
 
 def _number(group: h5py.Group, name: str) -> int:
-    values = _array(group, name, "iuf").ravel()
+    values = _array(group, name, "iuf")
     if values.size != 1 or not 0 <= values[0] < 2**31 or values[0] != int(values[0]):
         raise FormatError(f"expected a count, found {values[:4].tolist()}", place(group, name), _RETRAIN)
     return int(values[0])
@@ -241,10 +259,15 @@ def _read_trees(forest: h5py.Group, header: _Header) -> list[Tree]:
     if len(names) < header.tree_count or not names:
         raise FormatError(f"{len(names)} trees are stored, {header.tree_count} announced", place(forest), _RETRAIN)
     topology, parameters = [], []
+    # the same tree under many names costs the file nothing
+    claim, most = 0, max(HARMLESS_BYTES, Path(forest.file.filename).stat().st_size * LARGEST_TREE_COMPRESSION)
     for name in names:
         tree = _group(forest, name)
         topology.append(_tree_array(tree, "topology", "i", np.int32))
         parameters.append(_tree_array(tree, "parameters", "f", np.float64))
+        claim += topology[-1].nbytes + parameters[-1].nbytes
+        if claim > most:
+            raise FormatError(f"trees of {claim:,} bytes, more than the file can hold", place(forest), _RETRAIN)
         if topology[-1][:2].tolist() != [header.n_features, len(header.labels)]:
             raise FormatError(
                 f"begins with {topology[-1][:2].tolist()}; expected {header.n_features} columns and "
@@ -259,7 +282,7 @@ def _read_trees(forest: h5py.Group, header: _Header) -> list[Tree]:
 
 
 def _tree_array(tree: h5py.Group, name: str, kind: str, dtype: type[Any]) -> NDArray[Any]:
-    dataset = dataset_in(tree, name)
+    dataset = dataset_in(tree, name, LARGEST_TREE_COMPRESSION)
     if dataset is None or dataset.ndim != 1 or dataset.dtype.kind != kind:
         found = "nothing" if dataset is None else f"{dataset.dtype} of shape {dataset.shape}"
         raise FormatError(f"expected numbers in one dimension, found {found}", place(tree, name), _RETRAIN)
