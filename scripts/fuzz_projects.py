@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""Thousands of damaged and hostile projects through the commands: the long form of tests/test_fuzzing.py.
+
+    python scripts/fuzz_projects.py --count 1000 --keep offenders
+    python scripts/fuzz_projects.py --base cells --commands info --count 100 --seed 7
+
+Made by a fixed seed from `data/fixtures/cells.ilp`, and from the real projects of ../shared where they are. Prints a
+table for every base; the exit status is 1 if anything happened that must not (see tests/fuzzing/campaign.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.fuzzing.bases import bases, warmed  # noqa: E402
+from tests.fuzzing.campaign import COMMANDS, campaign  # noqa: E402
+
+
+def run() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    known = {base.name: base for base in bases()}
+    parser.add_argument("--count", type=int, default=1000, help="mutants of each project; default 1000")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--base", action="append", choices=sorted(known), help="default: all")
+    parser.add_argument("--commands", nargs="+", choices=sorted(COMMANDS), default=[], help="default: all")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep mutants here that did what they must not")
+    a = parser.parse_args()
+    bad = 0
+    for name in a.base or known:
+        started = time.monotonic()
+        warmed(known[name], a.commands)
+        with tempfile.TemporaryDirectory() as work:
+            table = campaign(known[name], a.count, a.seed, Path(work), a.commands, a.keep)
+        print(f"\n{name}: {a.count} mutants, seed {a.seed}, {time.monotonic() - started:.0f} s")
+        print("\n".join([*table.lines(), *table.offenders]), flush=True)
+        bad += len(table.offenders)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())
