@@ -74,6 +74,7 @@ def volume_options(parser: argparse.ArgumentParser, *, block: bool = True) -> No
     )
     _budget_options(group)
     if block:
+        group.add_argument("--nan", default="refuse", help="voxels that are NaN or infinite: refuse (default) or zero")
         group.add_argument(
             "--block", type=parse_block, metavar="Z,Y,X", help="block in voxels; default from the budget"
         )

@@ -137,4 +137,5 @@ def noted(notes: list[str]) -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield
-    notes += [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+    said = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+    notes += dict.fromkeys(said)  # each once

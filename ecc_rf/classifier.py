@@ -32,6 +32,7 @@ from ecc_rf.prediction import (
 from ecc_rf.volumes import AxisView, Volume, create_volume, default_axes, open_volume, transpose_to
 from ecc_rf.volumes.axes import check_axes
 from ecc_rf.volumes.base import VoxelSize
+from ecc_rf.voxel_values import check_nan_choice
 
 if TYPE_CHECKING:
     from ecc_rf.training import Training, TrainingSettings
@@ -262,6 +263,7 @@ class PixelClassifier:
         workers: int | None = None,
         memory: str | int | None = None,
         block_shape: tuple[int, int, int] | None = None,
+        nan: str = "refuse",
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> PredictionRecord:
@@ -291,6 +293,8 @@ class PixelClassifier:
             Budget such as ``"8GB"``; default 2 GiB.
         block_shape : tuple of int, optional
             Extents ``z y x`` of a block; default: from the budget. The values do not depend on it.
+        nan : {'refuse', 'zero'}
+            What becomes of voxels that are NaN or infinite: an error that names the first, or 0.
         overwrite : bool
             Replace an output that is there already, once the new one is complete.
         progress : Progress, optional
@@ -313,7 +317,7 @@ class PixelClassifier:
         with ExitStack() as stack:
             volume = stack.enter_context(opened(image, axes=axes, voxel_size=voxel_size))
             source = AxisView(volume, CANONICAL)
-            job = self._prediction(source, settings, volume.name)
+            job = replace(self._prediction(source, settings, volume.name), nan=check_nan_choice(nan))
             if mask is not None:
                 masking = stack.enter_context(opened(mask))
                 job = replace(job, mask=checked_mask(AxisView(masking, CANONICAL), source, masking.name))

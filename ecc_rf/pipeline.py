@@ -19,6 +19,7 @@ from ecc_rf.ilp import IlastikProject
 from ecc_rf.prediction import CANONICAL
 from ecc_rf.record import file_hash, image_name, image_record, versions, write_json
 from ecc_rf.volumes import AxisView, open_volume
+from ecc_rf.voxel_values import check_nan_choice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +51,8 @@ class RunSettings:
         Budget such as ``"8GB"``; default 2 GiB.
     block_shape : tuple of int, optional
         Extents ``z y x`` of a block.
+    nan : {'refuse', 'zero'}
+        What becomes of voxels that are NaN or infinite.
     mask : str or Path, optional
         Volume; where it is not 0 no cell is looked for.
     objects : bool
@@ -68,6 +71,7 @@ class RunSettings:
     workers: int | None = None
     memory: str | int | None = None
     block_shape: tuple[int, int, int] | None = None
+    nan: str = "refuse"
     mask: str | Path | None = None
     objects: bool = False
     report: bool = True
@@ -80,6 +84,7 @@ class RunSettings:
                 where="format",
                 do=f"Choose {' or '.join(FORMATS)}.",
             )
+        check_nan_choice(self.nan)
 
 
 @dataclass(frozen=True)
@@ -182,19 +187,21 @@ def _run_one(
     probability = folder / f"{'probability' if settings.probability else 'mask'}.{settings.format}"
     with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as image:
         voxel_size = image.voxel_size or voxels_as_unit(finder, limits, notes)
-        prediction = classifier.predict_volume(
-            image,
-            probability,
-            labels=[1],
-            dtype="uint8",
-            export="probabilities" if settings.probability else "mask",
-            threshold=None if settings.probability else finder.threshold,
-            workers=settings.workers,
-            memory=settings.memory,
-            block_shape=settings.block_shape,
-            overwrite=settings.overwrite,
-            progress=progress,
-        )
+        with noted(notes):
+            prediction = classifier.predict_volume(
+                image,
+                probability,
+                labels=[1],
+                dtype="uint8",
+                export="probabilities" if settings.probability else "mask",
+                threshold=None if settings.probability else finder.threshold,
+                workers=settings.workers,
+                memory=settings.memory,
+                block_shape=settings.block_shape,
+                nan=settings.nan,
+                overwrite=settings.overwrite,
+                progress=progress,
+            )
         finding = time.perf_counter()
         with noted(notes):
             cells = finder.find(

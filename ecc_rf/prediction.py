@@ -28,16 +28,16 @@ from ecc_rf.blocks import (
     Grid,
     Progress,
     choose_block,
-    count_not_finite,
     run_blocks,
     show_memory,
 )
-from ecc_rf.errors import ImageValueError, SettingError, ShapeError
+from ecc_rf.errors import SettingError, ShapeError
 from ecc_rf.export import Export, quantise
 from ecc_rf.features import FeaturePlan
 from ecc_rf.features.backends import features_function
 from ecc_rf.features.fastfilters import BYTES_PER_VOXEL
 from ecc_rf.forest import RandomForest
+from ecc_rf.voxel_values import usable_voxels
 
 CANONICAL = "tczyx"
 TILE_BYTES = 48 * 2**20  # features of one tile: small beside a block, large beside the halo of a tile
@@ -93,6 +93,8 @@ class Prediction:
         The image, as the user knows it.
     backend : str
         Who computes the features, one of `BACKENDS`.
+    nan : {'refuse', 'zero'}
+        What becomes of voxels that are not finite.
     """
 
     source: Readable
@@ -102,6 +104,7 @@ class Prediction:
     mask: Readable | None = None
     name: str = "the image"
     backend: str = "native"
+    nan: str = "refuse"
 
     def grid(self, block_shape: tuple[int, int, int], region: tuple[slice, ...] | None = None) -> Grid:
         """The blocks over ``t z y x``; each holds one time step."""
@@ -132,9 +135,9 @@ class Prediction:
         if raw is None:
             out = self._outside(shape)
         else:
-            self._check_values(raw, block)
             _, *zyx = block.read
             origin = (zyx[0].start, zyx[1].start, zyx[2].start)
+            raw = usable_voxels(raw, self.nan, f"{self.name}, block {block.index}", origin)
             out = np.empty((*shape, self.channels), self.export.stored_dtype)
             for tile in self._tiles(shape):
                 z, y, x = (slice(i.start + s.start, i.start + s.stop) for i, s in zip(block.inner[1:], tile))
@@ -192,18 +195,6 @@ class Prediction:
         """What is stored where the mask forbids prediction: probability 0 of every label."""
         n_labels = self.forest.n_labels if self.forest is not None else self.plan.n_features
         return self.export.convert(np.zeros((*shape, n_labels), np.float32))
-
-    def _check_values(self, raw: np.ndarray, block: Block) -> None:
-        bad = count_not_finite(raw)
-        if not bad:
-            return
-        _, *at = (int(i) for i in np.argwhere(~np.isfinite(raw))[0])
-        z, y, x = (s.start + i for s, i in zip(block.read[1:], at))
-        raise ImageValueError(
-            f"The image holds {bad} voxels that are NaN or infinite; the first is at z={z}, y={y}, x={x}.",
-            where=f"{self.name}, block {block.index}",
-            do="Replace them, for example by 0, before predicting.",
-        )
 
     def choose_block(
         self, extents_zyx: tuple[int, ...], itemsize: int, memory: int, workers: int

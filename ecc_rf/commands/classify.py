@@ -54,27 +54,31 @@ def add(commands: Commands) -> None:
 
 def _run(a: argparse.Namespace) -> None:
     from ecc_rf import console
+    from ecc_rf.cell_tables import noted
     from ecc_rf.classifier import PixelClassifier
     from ecc_rf.ilp import IlastikProject
 
     project = IlastikProject.open(a.project)
-    record = PixelClassifier.from_project(project, backend=a.backend).predict_volume(
-        console.at_level(a.image, a.level),
-        a.output,
-        labels=a.labels,
-        export=a.export,
-        dtype=a.dtype,
-        rounding=a.rounding,
-        threshold=a.threshold,
-        roi=a.roi,
-        mask=a.mask,
-        axes=a.axes,
-        voxel_size=a.voxel_size,
-        workers=a.workers,
-        memory=a.memory,
-        block_shape=a.block,
-        overwrite=a.overwrite,
-        progress=console.progress(a),
-    )
-    console.print_notes(project.notes)
+    notes = list(project.notes)
+    with noted(notes):
+        record = PixelClassifier.from_project(project, backend=a.backend).predict_volume(
+            console.at_level(a.image, a.level),
+            a.output,
+            labels=a.labels,
+            export=a.export,
+            dtype=a.dtype,
+            rounding=a.rounding,
+            threshold=a.threshold,
+            roi=a.roi,
+            mask=a.mask,
+            axes=a.axes,
+            voxel_size=a.voxel_size,
+            workers=a.workers,
+            memory=a.memory,
+            block_shape=a.block,
+            nan=a.nan,
+            overwrite=a.overwrite,
+            progress=console.progress(a),
+        )
+    console.print_notes(notes)
     console.print_prediction(record)

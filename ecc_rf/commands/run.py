@@ -49,6 +49,7 @@ def _run(a: argparse.Namespace) -> None:
         workers=a.workers,
         memory=a.memory,
         block_shape=a.block,
+        nan=a.nan,
         mask=a.mask,
         objects=a.objects,
         report=not a.no_report,
