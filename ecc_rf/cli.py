@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
 from ecc_rf._version import __version__
 from ecc_rf.commands import cells, classify, convert, features, info, new, relink, run, train
 from ecc_rf.errors import EccError
+from ecc_rf.printable import printable
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -19,11 +21,14 @@ _COMMANDS = (run, info, classify, cells, new, train, relink, features, convert)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, 2 on a user's error, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be text
     arguments = make_parser().parse_args(argv)
     try:
         arguments.run(arguments)
     except EccError as error:
-        print(f"ecc-rf: error: {error}", file=sys.stderr)
+        print(f"ecc-rf: error: {printable(str(error))}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         return _interrupted()

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from ecc_rf.blocks import Progress, SilentProgress, TerminalProgress, show_memory
 from ecc_rf.blocks.progress import voxel_rate
 from ecc_rf.compiling import announce
+from ecc_rf.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from ecc_rf.conversion import ConversionRecord
     from ecc_rf.pipeline import RunResult
     from ecc_rf.prediction import PredictionRecord
+
+
+def escape(text: str) -> str:
+    """A text from a file: no markup, and no commands to the terminal."""
+    return escape_markup(printable(text))
+
 
 MOST_LANES = 8  # with a column of their own in the table of labels: more do not fit a terminal
 
@@ -44,7 +51,7 @@ def print_json(record: Mapping[str, Any]) -> None:
 def print_notes(notes: Iterable[str]) -> None:
     """What the user should know, on standard error."""
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {printable(note)}", file=sys.stderr)
 
 
 def at_level(path: str, level: int | tuple[float, float, float] | None) -> str:

@@ -89,7 +89,7 @@ def write_text(path: Path, text: str) -> None:
     output = UnfinishedOutput(path, str(path), overwrite=True)
     try:
         with write_errors(str(path)):
-            output.path.write_text(text, encoding="utf-8")
+            output.path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except BaseException:
         output.discard()
         raise

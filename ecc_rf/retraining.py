@@ -11,6 +11,7 @@ from ecc_rf.errors import OutputExistsError
 from ecc_rf.ilp import IlastikProject, LaneLabels, NewLink, ProjectChanges, edit_project
 from ecc_rf.record import versions, write_json
 from ecc_rf.training import Training, TrainingSettings, train_project
+from ecc_rf.volumes.user_paths import expanded
 
 
 def retrain(
@@ -57,7 +58,7 @@ def retrain(
         As `train_project` and `edit_project`.
     """
     started = time.perf_counter()
-    report_path = report_path_of(output) if report is None else Path(report).expanduser()
+    report_path = report_path_of(output) if report is None else expanded(report)
     for path in (output, report_path):
         refuse_existing(path, overwrite)
     opened = IlastikProject.open(project, images=images, search=search)
@@ -86,7 +87,7 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
     OutputExistsError
         If there is a file of this name and `overwrite` is False.
     """
-    if Path(path).expanduser().exists() and not overwrite:
+    if expanded(path).exists() and not overwrite:
         raise OutputExistsError(
             "there is a file of this name already", str(path), "give another name, or replace it with --overwrite"
         )
@@ -98,7 +99,7 @@ def report_path_of(output: str | Path) -> Path:
     >>> report_path_of("out/NEW.ilp").as_posix()
     'out/NEW.training.json'
     """
-    return Path(output).expanduser().with_suffix(".training.json")
+    return expanded(output).with_suffix(".training.json")
 
 
 def mended_links(project: IlastikProject) -> dict[int, NewLink]:

@@ -34,6 +34,7 @@ from ecc_rf.ilp.versions import INTERNAL_ORDER, WRITTEN_VERSION, is_before, vers
 from ecc_rf.ilp.vigra_forest import write_forests
 from ecc_rf.volumes.base import write_errors
 from ecc_rf.volumes.unfinished import UnfinishedOutput
+from ecc_rf.volumes.user_paths import expanded
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ def edit_project(source: str | Path, output: str | Path, *, changes: ProjectChan
     """
     project = IlastikProject.open(source, images={index: link.path for index, link in _checked_links(changes).items()})
     edit = _Edit(project, changes)
-    links = LinkEdits(project.lanes, changes.links, Path(output).expanduser().absolute())
-    target = UnfinishedOutput(Path(output).expanduser(), str(output), overwrite)
+    links = LinkEdits(project.lanes, changes.links, expanded(output).absolute())
+    target = UnfinishedOutput(expanded(output), str(output), overwrite)
     try:
         with open_project_file(project.path) as old, write_errors(str(output)), h5py.File(target.path, "w") as new:
             copy_members(old, new, edit.left_out(old) | links.left_out(old))

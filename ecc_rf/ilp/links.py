@@ -23,6 +23,7 @@ from ecc_rf.volumes.axes import axis_units_json
 from ecc_rf.volumes.base import VoxelSize
 from ecc_rf.volumes.metadata import default_chunks
 from ecc_rf.volumes.paths import split_path
+from ecc_rf.volumes.user_paths import expanded
 
 LinkKind = Literal["relative", "absolute", "copy"]
 LINK_KINDS = ("relative", "absolute", "copy")
@@ -121,7 +122,7 @@ def stored_link(path: str | Path, folder: Path, relative: bool) -> tuple[str, bo
     >>> stored_link("/data/images/a.h5/raw", Path("/data"), True), stored_link("/data/a.h5", Path("/data/p"), True)
     (('images/a.h5/raw', True), ('/data/a.h5', False))
     """
-    image = Path(os.path.normpath(Path(path).expanduser().absolute()))
+    image = Path(os.path.normpath(expanded(path).absolute()))
     folder = Path(os.path.normpath(folder.absolute()))
     if relative and image.is_relative_to(folder):
         return image.relative_to(folder).as_posix(), True

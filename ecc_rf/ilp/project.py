@@ -28,6 +28,7 @@ from ecc_rf.ilp.selection import read_selection
 from ecc_rf.ilp.versions import is_before, version_key
 from ecc_rf.ilp.vigra_forest import ForestSummary, read_forests, summarize_forests
 from ecc_rf.volumes.base import VoxelSize, damage_reported
+from ecc_rf.volumes.user_paths import expanded
 
 WORKFLOW = "Pixel Classification"
 
@@ -102,8 +103,8 @@ class IlastikProject:
         SettingError
             If `images` names a lane that the project does not have, or one twice.
         """
-        file_path = Path(path).expanduser()
-        folders = [Path(folder).expanduser() for folder in search]
+        file_path = expanded(path)
+        folders = [expanded(folder) for folder in search]
         notes: list[str] = []
         with open_project_file(file_path) as file, damage_reported(str(path)):
             version = _checked_version(file, notes)

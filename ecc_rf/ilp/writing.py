@@ -33,6 +33,7 @@ from ecc_rf.volumes import internal_axes, open_volume
 from ecc_rf.volumes.axes import check_axes
 from ecc_rf.volumes.base import VoxelSize, write_errors
 from ecc_rf.volumes.unfinished import UnfinishedOutput
+from ecc_rf.volumes.user_paths import expanded
 
 ROLES = ("Raw Data", "Prediction Mask")
 """What a lane may have an image for."""
@@ -139,7 +140,7 @@ def write_project(
     OutputError
         If the file cannot be written.
     """
-    final = Path(path).expanduser()
+    final = expanded(path)
     _check_labels(lanes, label_names, forest, str(path))
     if lanes:
         features = settled_in_2d(features, lanes[0].axes, lanes[0].shape)

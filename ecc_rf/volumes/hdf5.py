@@ -6,6 +6,7 @@ plug-in are refused. h5py holds a lock of its own in every call, so that threads
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import h5py
@@ -20,6 +21,7 @@ from ecc_rf.volumes.axes import (
 )
 from ecc_rf.volumes.base import BaseVolume, Slices, Source, Target, VoxelSize, check_voxels, damage_reported
 from ecc_rf.volumes.datasets import missing_dataset, only_dataset
+from ecc_rf.volumes.hdf5_heap import checked_attribute
 from ecc_rf.volumes.metadata import drange_from, numbers, plain_attributes
 from ecc_rf.volumes.units import voxel_size_from
 
@@ -70,17 +72,20 @@ def open_source(source: Source) -> Hdf5Volume:
             _check_storage(dataset, name)
             axes = _axes(dataset, source.axes, name)
             voxel_size = source.voxel_size or _voxel_size(dataset, axes)
-            return Hdf5Volume(
-                name,
-                dataset,
-                axes,
-                voxel_size,
-                drange_from(dataset.attrs.get("drange")),
-                plain_attributes(dataset.attrs),
-            )
+            drange = drange_from(checked_attribute(dataset, "drange", name))
+            return Hdf5Volume(name, dataset, axes, voxel_size, drange, plain_attributes(_readable(dataset, name)))
         except BaseException:
             file.close()
             raise
+
+
+def _readable(dataset: h5py.Dataset, name: str) -> dict[str, Any]:
+    """The attributes that can be read without harm; one that cannot is none of ours."""
+    found = {}
+    for key in dataset.attrs:
+        with contextlib.suppress(FormatError):
+            found[key] = checked_attribute(dataset, key, name)
+    return found
 
 
 def create_target(target: Target) -> BaseVolume:
@@ -169,16 +174,17 @@ def _check_storage(dataset: h5py.Dataset, name: str) -> None:
 
 
 def _axes(dataset: h5py.Dataset, axes: str | None, name: str) -> str:
-    if axes is None and "axistags" in dataset.attrs:
-        axes = axes_from_axistags(dataset.attrs["axistags"], name)
+    tags = None if axes is not None else checked_attribute(dataset, "axistags", name)
+    if tags is not None:
+        axes = axes_from_axistags(tags, name)
     return check_axes(axes or default_axes(dataset.shape), dataset.ndim, name)
 
 
 def _voxel_size(dataset: h5py.Dataset, axes: str) -> VoxelSize | None:
-    attributes = dataset.attrs
-    if "axistags" in attributes and "axis_units" in attributes:
-        size = voxel_size_from_axistags(axes, attributes["axistags"], attributes["axis_units"])
+    tags, units = (checked_attribute(dataset, key, dataset.name) for key in ("axistags", "axis_units"))
+    if tags is not None and units is not None:
+        size = voxel_size_from_axistags(axes, tags, units)
         if size is not None:
             return size
-    stored = numbers(attributes.get("element_size_um"), 3)
+    stored = numbers(checked_attribute(dataset, "element_size_um", dataset.name), 3)
     return voxel_size_from("zyx", "zyx", dict(zip("zyx", stored)), dict.fromkeys("zyx", "um")) if stored else None

@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import h5py
 import numpy as np
@@ -33,6 +33,7 @@ LONGEST_STRING = 1 << 20
 together have four times that at the most, for they may be one and the same in the file."""
 
 _LARGEST_HEAP = 64 << 20  # bytes of one collection; HDF5 makes them of 4096, or a little more than one long string
+_LARGEST_ATTRIBUTE = 64 << 10  # bytes: what fits into an object's header
 _LARGEST_HEADER = 1 << 20  # bytes of the messages of one object; a message has up to 64 KiB
 _ATTRIBUTE, _LAYOUT, _CONTINUATION = 0x0C, 0x08, 0x10  # kinds of messages
 _GZIP = 1  # HDF5's number of the filter
@@ -79,6 +80,28 @@ def attribute_strings(node: h5py.Group | h5py.Dataset, name: str, where: str) ->
                 if found == name.encode():
                     return file.strings(stored, count)
     raise FormatError("a text is stored in a way that is not read", where, _COPY_ANEW)
+
+
+def checked_attribute(node: h5py.Group | h5py.Dataset, name: str, where: str) -> Any:
+    """What an attribute holds, None if there is none.
+
+    Raises
+    ------
+    FormatError
+        If it is a damaged string, a list of strings, or larger than an attribute usually can be.
+    """
+    if not h5py.h5a.exists(node.id, name.encode()):
+        return None
+    attribute = h5py.h5a.open(node.id, name.encode())
+    if is_variable_string(attribute.dtype) and math.prod(attribute.shape) == 1:
+        return attribute_strings(node, name, where)[0].decode("utf-8", "replace")
+    if attribute.dtype.kind == "O" or math.prod(attribute.shape) * attribute.dtype.itemsize > _LARGEST_ATTRIBUTE:
+        raise FormatError(
+            f"the attribute {name} is {attribute.dtype} of shape {attribute.shape}; expected a text or a few numbers",
+            where,
+            _COPY_ANEW,
+        )
+    return node.attrs[name]
 
 
 class _Bytes:

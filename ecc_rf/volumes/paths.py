@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecc_rf.errors import FormatError
+from ecc_rf.volumes.user_paths import expanded
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def split_path(path: str | Path) -> VolumePath:
     >>> split_path("labels.nii.gz").format.name
     'NIfTI'
     """
-    whole = Path(path).expanduser()
+    whole = expanded(path)
     if is_planes(whole):
         return VolumePath(next(known for known in FORMATS if known.module == "tiff_planes"), "/", whole, "")
     found = []

@@ -23,6 +23,7 @@ from ecc_rf.volumes.base import Index, Source, Target, VoxelSize, check_voxels, 
 from ecc_rf.volumes.paths import FORMATS, split_path
 from ecc_rf.volumes.pyramid import check_method
 from ecc_rf.volumes.unfinished import UnfinishedOutput
+from ecc_rf.volumes.user_paths import expanded
 
 
 class Volume(Protocol):
@@ -193,7 +194,7 @@ def open_volume(
     SettingError
         If there is no such level.
     """
-    whole = Path(path).expanduser()
+    whole = expanded(path)
     if not whole.suffix and not any(parent.suffix for parent in whole.parents) and not whole.exists():
         raise _no_such_file(str(path))  # nothing says which format it should have been
     parts = split_path(path)
@@ -201,6 +202,8 @@ def open_volume(
         check_axes(axes, len(axes), str(path))
     if not parts.file.exists() and parts.format.module != "tiff_planes":  # a pattern is no file
         raise _no_such_file(str(path))
+    if parts.file.exists() and not (parts.file.is_file() or parts.file.is_dir()):
+        raise FormatError("is a pipe or a device, no file", str(path), "save the image as a file")
     if level is not None and parts.format.module != "ome_zarr":
         raise SettingError(f"{parts.format.name} images have no levels", str(path), "leave the level out")
     wanted = level if level is None or isinstance(level, int) else _checked_size(level, str(path))
