@@ -64,7 +64,7 @@ def usable_voxels(raw: np.ndarray, nan: str, name: str, start: Sequence[int]) ->
         return raw
     if raw.dtype.kind != "f":
         return raw
-    bad = ~(np.abs(raw) <= _LARGEST)  # NaN is caught as well
+    bad = ~(np.abs(raw) <= _LARGEST) if raw.dtype.itemsize > 4 else ~np.isfinite(raw)  # NaN is caught by both
     count = int(np.count_nonzero(bad))
     if not count:
         return raw

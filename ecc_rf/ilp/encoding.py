@@ -20,6 +20,7 @@ from ecc_rf.ilp.limits import HARMLESS_BYTES, LARGEST_COMPRESSION, MOST_NUMBERS
 from ecc_rf.volumes.base import damage_reported
 from ecc_rf.volumes.hdf5_heap import LONGEST_STRING, attribute_strings, dataset_strings, is_variable_string
 from ecc_rf.volumes.hdf5_storage import refuse_false_claims, refuse_foreign_storage, refuse_wild_chunks
+from ecc_rf.volumes.user_paths import is_there
 
 _SAVE_ANEW = "open the project in ilastik and save it anew, or copy it anew from where it came"
 
@@ -36,7 +37,7 @@ def open_project_file(path: Path) -> h5py.File:
     ProjectError
         If it may not be read, or is being written by another program.
     """
-    if not path.exists():
+    if not is_there(path):
         raise MissingFileError("there is no such project", str(path), "check the path")
     if not path.is_file():  # to open a pipe would wait for ever
         raise FormatError(

@@ -16,7 +16,6 @@ from urllib.parse import unquote
 
 from ecc_rf.errors import FormatError
 from ecc_rf.volumes.paths import split_path
-from ecc_rf.volumes.user_paths import expanded
 
 _DRIVE = re.compile(r"[A-Za-z]:/")
 _NO_SEPARATOR = re.compile(r"//|\d{1,5}(?!\d)")  # of an address in the net, or the number of its port
@@ -95,7 +94,7 @@ def stored_places(path: str, folder: Path) -> Iterator[Path]:
         yield folder / path
         return
     try:
-        place = expanded(path)
+        place = Path(path).expanduser()
     except RuntimeError:  # the home of a user who does not exist here
         return
     if place.is_absolute():

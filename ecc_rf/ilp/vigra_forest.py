@@ -237,7 +237,7 @@ def _array(group: h5py.Group, name: str, kinds: str) -> NDArray[Any]:
 
 
 def _number(group: h5py.Group, name: str) -> int:
-    values = _array(group, name, "iuf")
+    values = _array(group, name, "iuf").astype(np.float64)  # counts are below 2**31: exact
     if values.size != 1 or not 0 <= values[0] < 2**31 or values[0] != int(values[0]):
         raise FormatError(f"expected a count, found {values[:4].tolist()}", place(group, name), _RETRAIN)
     return int(values[0])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ecc_rf.errors import FormatError
-from ecc_rf.volumes.user_paths import expanded
+from ecc_rf.volumes.user_paths import expanded, is_there
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,19 @@ def split_path(path: str | Path) -> VolumePath:
             str(path),
             "convert it to one of " + ", ".join(known.described for known in FORMATS),
         )
-    return next((parts for parts in found if parts.file.exists()), found[0])
+    return next((parts for parts in found if _can_be(parts)), found[0])
+
+
+def _can_be(parts: VolumePath) -> bool:
+    """Whether there is something of the format: of a folder only formats that are folders."""
+    folders = parts.format.module in ("ome_zarr", "n5")
+    return is_there(parts.file) and (folders or not parts.file.is_dir())
 
 
 def is_planes(path: Path) -> bool:
     """Whether a folder of TIFF planes is meant, or a pattern such as ``planes/*_ch1.tif``."""
     if any(letter in path.name for letter in "*?[") and path.suffix.lower() in (".tif", ".tiff"):
-        return not path.exists()
-    if not path.is_dir() or any(path.name.lower().endswith(suffix) for suffix in _SUFFIXES):
+        return not is_there(path)
+    if not is_there(path) or not path.is_dir() or any(path.name.lower().endswith(suffix) for suffix in _SUFFIXES):
         return False
     return any(file.suffix.lower() in (".tif", ".tiff") for file in path.iterdir())

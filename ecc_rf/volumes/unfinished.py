@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ecc_rf.errors import OutputError, OutputExistsError, ResumeError
+from ecc_rf.volumes.user_paths import is_there
 
 
 class UnfinishedOutput:
@@ -133,7 +134,7 @@ class UnfinishedOutput:
                 )
 
     def _refuse_existing(self, do: str) -> None:
-        if self.final.exists() and not self._overwrite:
+        if is_there(self.final) and not self._overwrite:
             raise OutputExistsError("there is an output of this name already", str(self.final), do)
 
     def commit(self, result: Path | None = None) -> None:

@@ -15,3 +15,11 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # no home directory, or nobody of that name
         return Path(path)
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is something; also for names that are too long, or of folders that may not be looked into."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

@@ -23,7 +23,7 @@ from ecc_rf.volumes.base import Index, Source, Target, VoxelSize, check_voxels, 
 from ecc_rf.volumes.paths import FORMATS, split_path
 from ecc_rf.volumes.pyramid import check_method
 from ecc_rf.volumes.unfinished import UnfinishedOutput
-from ecc_rf.volumes.user_paths import expanded
+from ecc_rf.volumes.user_paths import expanded, is_there
 
 
 class Volume(Protocol):
@@ -200,7 +200,7 @@ def open_volume(
     parts = split_path(path)
     if axes is not None:
         check_axes(axes, len(axes), str(path))
-    if not parts.file.exists() and parts.format.module != "tiff_planes":  # a pattern is no file
+    if not is_there(parts.file) and parts.format.module != "tiff_planes":  # a pattern is no file
         raise _no_such_file(str(path))
     if parts.file.exists() and not (parts.file.is_file() or parts.file.is_dir()):
         raise FormatError("is a pipe or a device, no file", str(path), "save the image as a file")
