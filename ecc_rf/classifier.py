@@ -13,7 +13,7 @@ import numpy as np
 
 from ecc_rf._version import __version__
 from ecc_rf.blocks import Progress, parse_memory, resolve_workers
-from ecc_rf.errors import NoLaneError, ShapeError
+from ecc_rf.errors import ImageTooSmallError, NoLaneError, SettingError, ShapeError
 from ecc_rf.export import Export, resolve_labels
 from ecc_rf.features import FeaturePlan, FeatureSelection
 from ecc_rf.features.backends import check_backend
@@ -173,7 +173,10 @@ class PixelClassifier:
             If the image's channels do not give the number of features that the forest was trained on.
         """
         _, channels, *zyx = shape_tczyx
-        plan = self.selection.plan((zyx[0], zyx[1], zyx[2]), channels)
+        try:
+            plan = self.selection.plan((zyx[0], zyx[1], zyx[2]), channels)
+        except (ImageTooSmallError, SettingError) as error:  # knows neither image nor project
+            raise type(error)(error.what, f"{image}, with {self.name}", error.do) from None
         wanted = self.forest.n_features
         if plan.n_features != wanted:
             per_channel, rest = divmod(plan.n_features, channels)
