@@ -122,6 +122,34 @@ def parse_pairs(texts: Sequence[str], option: str) -> dict[int | str, str]:
     return pairs
 
 
+def resume_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("going on").add_mutually_exclusive_group()
+    group.add_argument(
+        "--resume", action="store_true", help="go on with an unfinished run of the same settings; the default"
+    )
+    group.add_argument("--restart", action="store_true", help="remove an unfinished run and begin anew")
+
+
+def parallel_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("many processes and machines")
+    group.add_argument(
+        "--part", type=parse_part, default=(1, 1), metavar="I/N", help="compute part I of N only; see ecc-rf finish"
+    )
+    group.add_argument("--processes", action="store_true", help="processes instead of threads")
+    group.add_argument("--dask", metavar="ADDRESS", help="workers of this dask scheduler; local: start one here")
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """
+    >>> parse_part("2/8")
+    (2, 8)
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise bad_value(text, "part", "Give I/N with I from 1 to N, such as 2/8.")
+    return int(match[1]), int(match[2])
+
+
 def parse_names(text: str) -> str | list[str]:
     return text if text == "all" else [name.strip() for name in text.split(",")]
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,23 +10,18 @@ import numpy as np
 
 from ecc_rf._version import __version__
 from ecc_rf.blocks import Progress, parse_memory, resolve_workers
+from ecc_rf.blocks.owner import WHOLE
+from ecc_rf.blocks.remote import Backend
+from ecc_rf.classification import Machine, classify_volume
 from ecc_rf.errors import ImageTooSmallError, NoLaneError, SettingError, ShapeError
 from ecc_rf.export import Export, resolve_labels
 from ecc_rf.features import FeaturePlan, FeatureSelection
 from ecc_rf.features.backends import check_backend
 from ecc_rf.forest import RandomForest
 from ecc_rf.ilp import IlastikProject, LaneLabels
-from ecc_rf.prediction import (
-    CANONICAL,
-    Prediction,
-    PredictionRecord,
-    Readable,
-    checked_mask,
-    chunk_shape,
-    parse_region,
-    reorder,
-)
-from ecc_rf.volumes import AxisView, Volume, create_volume, default_axes, open_volume, transpose_to
+from ecc_rf.order import Order
+from ecc_rf.prediction import CANONICAL, Prediction, PredictionRecord, Readable, reorder
+from ecc_rf.volumes import Volume, default_axes, transpose_to
 from ecc_rf.volumes.axes import check_axes
 from ecc_rf.volumes.base import VoxelSize
 from ecc_rf.voxel_values import check_nan_choice
@@ -269,6 +261,10 @@ class PixelClassifier:
         nan: str = "refuse",
         overwrite: bool = False,
         progress: Progress | None = None,
+        restart: bool = False,
+        part: tuple[int, int] = WHOLE,
+        processes: Backend | None = None,
+        skip_unreadable: bool = False,
     ) -> PredictionRecord:
         """Predict a volume of any size into a file, block by block.
 
@@ -302,6 +298,14 @@ class PixelClassifier:
             Replace an output that is there already, once the new one is complete.
         progress : Progress, optional
             Told of every finished block.
+        restart : bool
+            Begin anew; default: go on with an unfinished run of the same settings.
+        part : (int, int)
+            Compute only part I of N, for job arrays. The last one gives the output its name.
+        processes : Backend, optional
+            Processes that do the work, here or on other machines; default: threads.
+        skip_unreadable : bool
+            Take pieces of the image that cannot be read for 0; the record names them.
 
         Returns
         -------
@@ -311,57 +315,28 @@ class PixelClassifier:
         ------
         EccError
             The message says what is wrong, where, and what to do.
+        Interrupted
+            After Ctrl-C, if blocks are kept; the same call goes on with them.
         """
-        started = time.perf_counter()
         if export == "mask" and labels in (None, "all"):
             labels = [1]
         settings = Export(export, resolve_labels(labels, self.label_names), dtype, rounding, threshold)
-        workers, budget = resolve_workers(workers), parse_memory(memory)
-        with ExitStack() as stack:
-            volume = stack.enter_context(opened(image, axes=axes, voxel_size=voxel_size))
-            source = AxisView(volume, CANONICAL)
-            job = replace(self._prediction(source, settings, volume.name), nan=check_nan_choice(nan))
-            if mask is not None:
-                masking = stack.enter_context(opened(mask))
-                job = replace(job, mask=checked_mask(AxisView(masking, CANONICAL), source, masking.name))
-            region = parse_region(roi, source.shape, volume.name)
-            extents = tuple(s.stop - s.start for s in region)
-            if block_shape is None:
-                block_shape = job.choose_block(extents[1:], volume.dtype.itemsize, budget, workers)
-            grid = job.grid(block_shape, region)
-            if progress is not None:
-                progress.message(job.describe(grid, workers, budget, volume.dtype.itemsize))
-            chunks = (1, 1, *chunk_shape(extents[1:], block_shape))
-            out_axes = volume.axes if "c" in volume.axes else volume.axes + "c"
-            out_shape = reorder((extents[0], job.channels, *extents[1:]), out_axes)
-            result = stack.enter_context(
-                create_volume(
-                    output,
-                    out_shape,
-                    settings.stored_dtype,
-                    out_axes,
-                    chunks=reorder(chunks, out_axes),
-                    voxel_size=volume.voxel_size,
-                    drange=settings.drange,
-                    attributes=self._attributes(settings, job.plan),
-                    overwrite=overwrite,
-                    dataset=settings.dataset,
-                )
-            )
-            job.run(AxisView(result, CANONICAL), grid, workers=workers, progress=progress)
-        return PredictionRecord(
-            output=str(output),
-            shape=out_shape,
-            axes=out_axes,
-            dtype=str(settings.stored_dtype),
+        order = Order(
+            classifier=self,
+            image=image,
+            output=output,
+            export=settings,
+            roi=roi,
+            mask=mask,
+            axes=axes,
+            voxel_size=voxel_size,
             block_shape=block_shape,
-            halo=job.plan.halo,
-            workers=workers,
-            blocks=len(grid),
-            voxels=grid.voxels,
-            memory=budget,
-            seconds=time.perf_counter() - started,
+            overwrite=overwrite,
+            skip_unreadable=skip_unreadable,
+            nan=check_nan_choice(nan),
         )
+        machine = Machine(workers, memory, processes, part, restart)
+        return classify_volume(order, machine, progress)
 
     def _prediction(self, source: Readable, settings: Export, name: str) -> Prediction:
         forest = None if settings.kind == "features" else self.forest
@@ -388,8 +363,8 @@ class PixelClassifier:
         job.run(transpose_to(result, result_axes, CANONICAL), grid, workers=workers)
         return result
 
-    def _attributes(self, settings: Export, plan: FeaturePlan) -> dict[str, Any]:
-        """What is kept with a result, so that it can be understood without the run that made it."""
+    def attributes(self, settings: Export, plan: FeaturePlan) -> dict[str, Any]:
+        """What is stored with a result, so that it can be understood without the run that made it."""
         record: dict[str, Any] = {
             "version": __version__,
             "export": settings.kind,
@@ -409,13 +384,3 @@ class PixelClassifier:
         elif settings.kind == "segmentation":
             record["label_names"] = list(self.label_names)
         return {"ecc_rf": record}
-
-
-@contextmanager
-def opened(volume: str | Path | Volume, **overrides: Any) -> Iterator[Volume]:
-    """A volume that is closed at the end if it was opened here."""
-    if isinstance(volume, (str, Path)):
-        with open_volume(volume, **overrides) as own:
-            yield own
-    else:
-        yield volume

@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EccError as error:
         print(f"ecc-rf: error: {printable(str(error))}", file=sys.stderr)
         return EXIT_ERROR
-    except KeyboardInterrupt:
-        return _interrupted()
+    except KeyboardInterrupt as stop:
+        return _interrupted(str(stop))
     except (
         RuntimeError
     ) as error:  # what Ctrl-C becomes in the middle of a class's definition, while something is imported
@@ -57,8 +57,8 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _interrupted() -> int:
-    print("ecc-rf: interrupted; nothing unfinished was left behind.", file=sys.stderr)
+def _interrupted(kept: str = "") -> int:
+    print(f"ecc-rf: interrupted; {kept or 'nothing unfinished was left behind.'}", file=sys.stderr)
     return EXIT_INTERRUPTED
 
 

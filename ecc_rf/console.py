@@ -106,14 +106,19 @@ def print_run(result: RunResult) -> None:
 
 def print_prediction(record: PredictionRecord) -> None:
     """One prediction in two lines."""
+    print_notes(f"could not be read and was taken for 0: {piece}" for piece in record.unreadable)
     print(
         f"{record.output}: {record.axes} {_times(record.shape)}, {record.dtype}, {record.blocks} blocks of"
         f" {_times(record.block_shape)} with halo {_times(record.halo)}"
     )
     print(
-        f"  {record.voxels:,} voxels in {record.seconds:.1f} s ({voxel_rate(record.voxels, record.seconds)},"
+        f"  {record.computed:,} voxels in {record.seconds:.1f} s ({voxel_rate(record.computed, record.seconds)},"
         f" {record.workers} workers, memory budget {show_memory(record.memory)})"
     )
+    if record.missing > 0:
+        print(f"  {record.missing} of {record.blocks} blocks are left to other parts; the last one names the output")
+    elif record.missing:
+        print("  all blocks are done; another part gives the output its name")
 
 
 def print_cells(cells: pd.DataFrame, path: str | Path) -> None:

@@ -17,8 +17,12 @@ The tree; each error also derives from the builtin that a caller would catch::
     ├── ImageValueError         (ValueError)         voxels that cannot be computed with (NaN, infinity)
     ├── OutputExistsError       (FileExistsError)    a result is there already
     ├── OutputError             (OSError)            a result cannot be written
+    │   └── OutputBusyError                          another run is at work on it
     ├── ResumeError             (ValueError)         an unfinished result of another run
+    ├── WorkerError             (OSError)            a process that computes ends again and again
     └── MemoryBudgetError       (MemoryError)        a plan that does not fit the memory budget
+
+`Interrupted` is no error but what Ctrl-C becomes where something was kept: a KeyboardInterrupt with a message.
 
 A message has up to three parts: what is wrong, where, and what to do about it.
 """
@@ -110,9 +114,21 @@ class OutputError(EccError, OSError):
     """A result cannot be written."""
 
 
+class OutputBusyError(OutputError):
+    """Another run is at work on a result."""
+
+
 class ResumeError(EccError, ValueError):
     """An unfinished result that this run cannot go on with."""
 
 
+class WorkerError(EccError, OSError):
+    """A process that computes ends again and again."""
+
+
 class MemoryBudgetError(EccError, MemoryError):
     """A plan that does not fit the memory budget."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with what is kept and how to go on."""

@@ -27,10 +27,12 @@ from ecc_rf.blocks import (
     BlockCost,
     Grid,
     Progress,
+    SilentProgress,
     choose_block,
-    run_blocks,
+    resolve_workers,
     show_memory,
 )
+from ecc_rf.blocks.runner import read_compute_write
 from ecc_rf.errors import SettingError, ShapeError
 from ecc_rf.export import Export, quantise
 from ecc_rf.features import FeaturePlan
@@ -114,11 +116,14 @@ class Prediction:
     def run(self, sink: Writable, grid: Grid, *, workers: int | None = None, progress: Progress | None = None) -> None:
         """Compute all blocks of a grid into a sink of the region's extents."""
 
-        def work(block: Block) -> None:
-            sink[(block.target[0], slice(None), *block.target[1:])] = self.compute(block, self.read(block))
+        def write(block: Block, values: np.ndarray) -> None:
+            sink[(block.target[0], slice(None), *block.target[1:])] = values
 
-        for _ in run_blocks(work, grid, workers=workers, progress=progress, stage="classify"):
-            pass
+        progress = progress or SilentProgress()
+        with progress.stage("classify", grid.voxels) as advance:
+            steps = read_compute_write(grid, self.read, self.compute, write, workers=resolve_workers(workers))
+            for block, _ in steps:
+                advance(block.voxels)
 
     def read(self, block: Block) -> BlockInput:
         """What `compute` needs of the volumes: the only part of the work that waits for a disk."""
@@ -240,6 +245,13 @@ class PredictionRecord:
         The budget in bytes.
     seconds : float
         Wall time.
+    computed : int
+        Voxels that were computed; fewer than `voxels` if a run was gone on with, or is a part of one.
+    missing : int
+        Blocks that other parts have still to compute; -1 if all are there and another process gives the output its
+        name.
+    unreadable : tuple of str
+        Pieces of the image that could not be read and were taken for 0.
     """
 
     output: str
@@ -253,11 +265,14 @@ class PredictionRecord:
     voxels: int
     memory: int
     seconds: float
+    computed: int = 0
+    missing: int = 0
+    unreadable: tuple[str, ...] = ()
 
     @property
     def voxels_per_second(self) -> float:
         """Mean rate."""
-        return self.voxels / max(self.seconds, 1e-9)
+        return self.computed / max(self.seconds, 1e-9)
 
 
 def checked_mask(mask: Readable, image: Readable, name: str) -> Readable:

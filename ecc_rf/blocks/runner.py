@@ -1,9 +1,20 @@
-"""Run a function over blocks: in threads, with progress, stopping at the first error."""
+"""Run work over blocks in threads: what is read, computed and written overlaps; the first error ends it.
+
+A block goes through three steps, each with threads of its own::
+
+    read  ──►  compute  ──►  write  ──►  the caller
+     2         workers        2
+
+The caller's thread hands blocks on from step to step and takes in a new one when one has come out, so that the blocks
+under way are counted, whatever is slow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +23,10 @@ from ecc_rf.blocks.progress import Progress, SilentProgress
 from ecc_rf.errors import SettingError
 
 T = TypeVar("T")
+
+Step = Callable[[Block, Any], Any]
+
+_READERS = _WRITERS = 2
 
 
 def available_cores() -> int:
@@ -36,6 +51,80 @@ def resolve_workers(workers: int | None) -> int:
     return workers
 
 
+def blocks_waiting(workers: int) -> int:
+    """Blocks that are read ahead or wait to be written, beside those that are being computed.
+
+    >>> blocks_waiting(1), blocks_waiting(16)
+    (2, 8)
+    """
+    return max(2, workers // 2)
+
+
+def run_steps(blocks: Iterable[Block], steps: list[tuple[Step, int]], limit: int) -> Iterator[tuple[Block, Any]]:
+    """Yield every block with what the last step gave for it, each as soon as it is ready.
+
+    Parameters
+    ----------
+    blocks : iterable of Block
+    steps : list of (function, int)
+        Called with the block and what the step before gave (None at first), in as many threads.
+    limit : int
+        Largest number of blocks under way.
+
+    Notes
+    -----
+    An error in a step, Ctrl-C, and a caller that stops all end it in the same way: nothing new is begun, and what runs
+    in a thread is waited for, so that nobody writes behind the back of who cleans up.
+    """
+    source = iter(blocks)
+    pools = [ThreadPoolExecutor(threads, thread_name_prefix=f"step{i}") for i, (_, threads) in enumerate(steps)]
+    running: dict[Future[Any], tuple[Block, int]] = {}
+
+    def submit(block: Block, number: int, given: Any) -> None:
+        running[pools[number].submit(steps[number][0], block, given)] = (block, number)
+
+    try:
+        for block in itertools.islice(source, limit):
+            submit(block, 0, None)
+        while running:
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                block, number = running.pop(future)
+                result = future.result()
+                if number + 1 < len(steps):
+                    submit(block, number + 1, result)
+                    continue
+                following = next(source, None)
+                if following is not None:
+                    submit(following, 0, None)
+                yield block, result
+    finally:
+        for pool in pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in pools:
+            pool.shutdown(wait=True)
+
+
+def read_compute_write(
+    blocks: Iterable[Block],
+    read: Callable[[Block], Any],
+    compute: Callable[[Block, Any], Any],
+    write: Callable[[Block, Any], T],
+    *,
+    workers: int,
+) -> Iterator[tuple[Block, T]]:
+    """Read, compute and write blocks at once; yields each block when it is written.
+
+    At most ``workers + blocks_waiting(workers)`` blocks are under way.
+    """
+    steps: list[tuple[Step, int]] = [
+        (lambda block, _: read(block), _READERS),
+        (compute, workers),
+        (write, _WRITERS),
+    ]
+    return run_steps(blocks, steps, workers + blocks_waiting(workers))
+
+
 def run_blocks(
     function: Callable[[Block], T],
     grid: Grid,
@@ -43,6 +132,7 @@ def run_blocks(
     workers: int | None = None,
     progress: Progress | None = None,
     stage: str = "blocks",
+    blocks: Iterable[Block] | None = None,
 ) -> Iterator[tuple[Block, T]]:
     """Yield ``(block, function(block))`` for all blocks, each as soon as it is ready.
 
@@ -61,27 +151,19 @@ def run_blocks(
         Told of every finished block; it counts voxels of the cores.
     stage : str
         What is being done, for the progress.
+    blocks : iterable of Block, optional
+        Only these blocks of the grid; the others count as done.
     """
-    import joblib
-
     workers = resolve_workers(workers)
     progress = progress or SilentProgress()
-
-    def call(block: Block) -> tuple[Block, T]:
-        return block, function(block)
-
-    with progress.stage(stage, grid.voxels) as advance:
-        if workers == 1 or len(grid) == 1:
-            results: Iterator[tuple[Block, T]] = map(call, grid)
-        else:
-            parallel = joblib.Parallel(
-                n_jobs=workers,
-                backend="threading",
-                return_as="generator_unordered",
-                pre_dispatch=2 * workers,
-                batch_size=1,
-            )
-            results = parallel(joblib.delayed(call)(block) for block in grid)
+    chosen = grid if blocks is None else list(blocks)
+    results: Iterator[tuple[Block, T]]
+    if workers == 1 or len(chosen) <= 1:
+        results = ((block, function(block)) for block in chosen)
+    else:
+        results = run_steps(chosen, [(lambda block, _: function(block), workers)], 2 * workers)
+    found = 0 if blocks is None else grid.voxels - sum(block.voxels for block in chosen)
+    with progress.stage(stage, grid.voxels, found) as advance:
         for block, result in results:
             advance(block.voxels)
             yield block, result

@@ -5,10 +5,19 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, backend_option, parse_names, parse_roi, volume_options
+from ecc_rf.arguments import (
+    add_command,
+    backend_option,
+    parallel_options,
+    parse_names,
+    parse_roi,
+    resume_options,
+    volume_options,
+)
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
+    from ecc_rf.blocks.remote import Backend
 
 
 def add(commands: Commands) -> None:
@@ -49,7 +58,14 @@ def add(commands: Commands) -> None:
     classify.add_argument("--roi", type=parse_roi, metavar="ROI", help="region, for example z=10:50,y=0:512,x=0:512")
     classify.add_argument("--mask", metavar="MASK", help="predict only where this is not 0, as in ilastik")
     backend_option(classify)
+    classify.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="take pieces of the image that cannot be read for 0, and name them",
+    )
     volume_options(classify)
+    resume_options(classify)
+    parallel_options(classify)
 
 
 def _run(a: argparse.Namespace) -> None:
@@ -79,6 +95,19 @@ def _run(a: argparse.Namespace) -> None:
             nan=a.nan,
             overwrite=a.overwrite,
             progress=console.progress(a),
+            restart=a.restart,
+            part=a.part,
+            processes=processes(a),
+            skip_unreadable=a.skip_unreadable,
         )
     console.print_notes(notes)
     console.print_prediction(record)
+
+
+def processes(a: argparse.Namespace) -> Backend | None:
+    """The processes that `arguments.parallel_options` asks for."""
+    from ecc_rf.blocks.remote import Backend
+
+    if a.dask:
+        return Backend("dask", a.dask)
+    return Backend("processes") if a.processes else None

@@ -1,0 +1,259 @@
+"""An output that may be cut off at any moment, its ledger, and how it gets its name.
+
+Beside the output ``OUT`` lie ``OUT.unfinished`` (what is written) and ``OUT.ledger`` (what of it is done)::
+
+    ledger made ─► output made ─► blocks: written, on the disk, noted ─► "complete" noted ─► renamed ─► ledger removed
+        a              b                         c                              d              e
+
+Cut off at a, b or c a run goes on with the blocks that are not noted; at d it renames; at e only the ledger is left to
+be removed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from glob import escape
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ecc_rf.blocks.ledger import Journal, Ledger, ledger_error
+from ecc_rf.blocks.owner import WHOLE, Owner, Part, live_owners
+from ecc_rf.errors import OutputBusyError, OutputExistsError, ResumeError, SettingError
+
+COMMIT_SECONDS = 1.0
+"""Finished blocks are noted this often: so much work a kill costs, beside the blocks that are under way."""
+
+_COMPLETE = "complete"
+
+
+class Checkpoint:
+    """The unfinished output of one run, or of one part of it; a context manager.
+
+    Parameters
+    ----------
+    final : Path
+        Name of the output when it is complete.
+    part : (int, int)
+        Number from 1 and how many parts there are.
+    restart : bool
+        Whether what an earlier run left is removed first.
+    overwrite : bool
+        Whether a complete output of that name may be replaced.
+
+    Attributes
+    ----------
+    ledger : Ledger
+        After `open`.
+    """
+
+    def __init__(self, final: Path, *, part: Part = WHOLE, restart: bool = False, overwrite: bool = False) -> None:
+        self.final = final
+        self.folder = ledger_folder(final)
+        self.unfinished = final.with_name(f"{final.name}.unfinished")
+        self.part = part
+        self.ledger: Ledger
+        self._stack = ExitStack()
+        self._watched: os.stat_result | None = None
+        self._committed = time.monotonic()
+        if restart and part != WHOLE:
+            raise SettingError(
+                "One part cannot begin all parts anew.",
+                where="restart",
+                do=f"Stop all parts, remove {self.unfinished} and {self.folder}, and start them again.",
+            )
+        if restart:
+            self._remove_all()
+        if final.exists() and not overwrite and not self.folder.exists():
+            raise OutputExistsError(
+                "There is an output of this name already.",
+                where=str(final),
+                do="Give another name, or --overwrite to replace it.",
+            )
+
+    def _remove_all(self) -> None:
+        if self.folder.exists() and live_owners(self.folder):
+            raise OutputBusyError(
+                "Another run is at work on this output.", where=str(self.final), do="Stop it, or wait for it."
+            )
+        for path in (self.folder, self.unfinished):
+            remove_tree(path)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the output has its name, and only the ledger was left to be removed."""
+        if not (self.folder.exists() and self.final.exists()):
+            return False
+        mark = Ledger(self.folder).journal(_COMPLETE)
+        # What bore the name before, if anything did, is not what bears it now.
+        return bool(mark.done) and mark.payload(0) != self._final_number()
+
+    def _final_number(self) -> bytes:
+        """The number of what bears the final name, which stays the same on all machines that see the file system."""
+        return str(self.final.stat().st_ino).encode() if self.final.exists() else b""
+
+    def open(self, fingerprint: Mapping[str, Any], layout: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin, or go on with what was begun.
+
+        Returns
+        -------
+        dict
+            The layout of the run that was begun: what is given, unless one is there.
+
+        Raises
+        ------
+        ResumeError
+            If what was begun is another job, or its output is gone.
+        OutputBusyError
+            If another run is at work on it.
+        """
+        if not self.folder.exists():
+            self._create(fingerprint, layout)
+        self.ledger = Ledger(self.folder)
+        self.ledger.refuse_other(fingerprint)
+        return self.ledger.layout
+
+    def _create(self, fingerprint: Mapping[str, Any], layout: Mapping[str, Any]) -> None:
+        """Make the ledger under a name of its own and rename it: of several parts, one is the first."""
+        private = self.folder.with_name(f"{self.folder.name}-{uuid.uuid4().hex[:8]}")
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            Ledger.create(private, fingerprint, layout)
+            with suppress(OSError):  # another part was first
+                private.rename(self.folder)
+        except OSError as error:
+            raise ledger_error(self.folder, error) from error
+        finally:
+            remove_tree(private)
+
+    def own(self) -> None:
+        """Claim the part: nobody else works on it until the end of the with-block."""
+        self._stack.enter_context(Owner(self.folder, self.part))
+
+    def own_end(self) -> None:
+        """Claim the last work on the output, when all parts are done: only one may do it.
+
+        Raises
+        ------
+        OutputBusyError
+            If another is doing it.
+        """
+        self._stack.close()
+        self._stack.enter_context(Owner(self.folder, (0, self.part[1])))
+
+    def reopened(self) -> Ledger:
+        """The ledger as it is now, with what other processes added."""
+        return Ledger(self.folder)
+
+    def journal(self, stage: str) -> Journal:
+        """What is done of a stage."""
+        return self._stack.enter_context(self.ledger.journal(stage))
+
+    def watch(self) -> None:
+        """From now on the unfinished output must stay where it is."""
+        self._watched = self.unfinished.stat()
+
+    def note(self, journal: Journal, index: int, payload: bytes = b"") -> None:
+        """A block's bytes are on the disk."""
+        journal.append(index, payload)
+        if time.monotonic() - self._committed >= COMMIT_SECONDS:
+            self.commit(journal)
+
+    def commit(self, journal: Journal) -> None:
+        """Store what was noted.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be stored, or the output has been removed.
+        """
+        if self._watched is not None:
+            try:
+                if not os.path.samestat(self._watched, self.unfinished.stat()):
+                    raise FileNotFoundError(f"{self.unfinished} was replaced")
+            except OSError as error:
+                raise ledger_error(self.unfinished, error) from error
+        journal.commit()
+        self._committed = time.monotonic()
+
+    def mark_complete(self) -> None:
+        """All is there; what remains is the name."""
+        with self.ledger.journal(_COMPLETE) as journal:
+            journal.append(0, self._final_number())
+            self.commit(journal)
+
+    def end(self) -> None:
+        """The output has its name: the ledger goes."""
+        self._stack.close()
+        remove_tree(self.folder)
+        remove_tree(self.unfinished)
+        for stale in ("replaced", "unfinished-*", "ledger-*"):  # of processes that were killed at their start or end
+            for path in self.final.parent.glob(f"{escape(self.final.name)}.{stale}"):
+                remove_tree(path)
+
+    def drop(self) -> None:
+        """Nothing is worth keeping: remove the ledger, unless another part is at work."""
+        self._stack.close()
+        if not live_owners(self.folder):
+            remove_tree(self.folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+
+def ledger_folder(final: Path) -> Path:
+    """Where the ledger of an output lies.
+
+    >>> ledger_folder(Path("a/b.ome.zarr")).name
+    'b.ome.zarr.ledger'
+    """
+    return final.with_name(f"{final.name}.ledger")
+
+
+def check_part(part: Part) -> Part:
+    """A part's number must be one of them.
+
+    Raises
+    ------
+    SettingError
+    """
+    number, count = part
+    if not 1 <= number <= count:
+        raise SettingError(
+            f"There is no part {number} of {count}.", where="part", do="Give I/N with I from 1 to N, such as 2/8."
+        )
+    return part
+
+
+def missing_error(final: Path, missing: int, total: int) -> ResumeError:
+    """Not all blocks are there."""
+    return ResumeError(
+        f"{missing} of {total} blocks are not done yet.",
+        where=str(final),
+        do="Run the parts that are missing, then finish again.",
+    )
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file or a folder if it is there.
+
+    A folder is renamed first, so that nobody takes a half-removed one for a whole one.
+    """
+    if path.is_dir() and not path.is_symlink():
+        doomed = path.with_name(f"{path.name}-removed-{uuid.uuid4().hex[:8]}")
+        with suppress(FileNotFoundError):
+            path.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+    else:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()

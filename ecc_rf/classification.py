@@ -1,0 +1,230 @@
+"""Predicting a volume of any size into a file: resumable, in threads, processes, or parts on many machines."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecc_rf.blocks import Progress, SilentProgress, parse_memory, resolve_workers
+from ecc_rf.blocks.checkpoint import Checkpoint, remove_tree
+from ecc_rf.blocks.ledger import Journal
+from ecc_rf.blocks.owner import WHOLE, Part
+from ecc_rf.blocks.remote import Backend, run_remotely
+from ecc_rf.blocks.runner import read_compute_write
+from ecc_rf.errors import EccError, ImageValueError, Interrupted, OutputBusyError, ResumeError
+from ecc_rf.order import OpenOrder, Order, portable
+from ecc_rf.prediction import CANONICAL, PredictionRecord
+from ecc_rf.volumes import WritableVolume
+from ecc_rf.volumes.paths import split_path
+from ecc_rf.volumes.unreadable import describe_bounds
+
+STAGE = "classify"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How an order is carried out; nothing of the result depends on it.
+
+    Attributes
+    ----------
+    workers, memory
+        As in `PixelClassifier.predict_volume`.
+    backend : Backend, optional
+        Other processes that do the work; None: threads.
+    part : (int, int)
+        Which part of the blocks is computed, number from 1, and how many there are.
+    restart : bool
+        Whether an unfinished run is removed instead of gone on with.
+    """
+
+    workers: int | None = None
+    memory: str | int | None = None
+    backend: Backend | None = None
+    part: Part = WHOLE
+    restart: bool = False
+
+
+def classify_volume(order: Order, machine: Machine, progress: Progress | None = None) -> PredictionRecord:
+    """Carry out an order, or go on with it where it was left.
+
+    Raises
+    ------
+    EccError
+        If a ResumeError, what lies there is another job's.
+    Interrupted
+        After Ctrl-C; says how to go on.
+    """
+    started = time.perf_counter()
+    progress = progress or SilentProgress()
+    workers, budget = resolve_workers(machine.workers), parse_memory(machine.memory)
+    name, final = str(order.output), split_path(order.output).file
+    if machine.backend is not None or machine.part != WHOLE:
+        order = portable(order)
+    with ExitStack() as stack:
+        opened = stack.enter_context(OpenOrder(order))
+        layout = opened.layout(budget, workers)
+        point = Checkpoint(final, part=machine.part, restart=machine.restart, overwrite=order.overwrite)
+        stack.enter_context(point)
+        there = point.complete
+        if not there:
+            layout = point.open(opened.fingerprint(), layout)
+        opened.settle(_block(order, layout, final), layout["volume"])
+        run = Classification(opened, point, machine, workers)
+        if there:
+            run.count()
+            point.end()
+        else:
+            progress.message(opened.job.describe(opened.grid, workers, budget, opened.image.dtype.itemsize))
+            run.carry_out(progress)
+        return PredictionRecord(
+            output=name,
+            shape=tuple(layout["volume"]["shape"]),
+            axes=layout["volume"]["axes"],
+            dtype=layout["volume"]["dtype"],
+            block_shape=_block(order, layout, final),
+            halo=opened.job.plan.halo,
+            workers=workers,
+            blocks=len(opened.grid),
+            voxels=opened.grid.voxels,
+            memory=budget,
+            seconds=time.perf_counter() - started,
+            computed=run.computed,
+            missing=run.missing,
+            unreadable=tuple(run.unreadable),
+        )
+
+
+def _block(order: Order, layout: Mapping[str, Any], final: Path) -> tuple[int, int, int]:
+    z, y, x = layout["block_shape"]
+    if order.block_shape is not None and tuple(order.block_shape) != (z, y, x):
+        raise ResumeError(
+            f"The unfinished run has blocks of {z},{y},{x}, not of {','.join(map(str, order.block_shape))}.",
+            where=str(final),
+            do="Leave --block out to go on, or give --restart to begin anew.",
+        )
+    return z, y, x
+
+
+class Classification:
+    """The blocks of an order: computed, noted, and given their name when all are there.
+
+    Attributes
+    ----------
+    computed : int
+        Voxels that were computed here, and not found done.
+    missing : int
+        Blocks that other parts have still to compute.
+    unreadable : list of str
+        Pieces of the image that were taken for 0.
+    """
+
+    def __init__(self, opened: OpenOrder, point: Checkpoint, machine: Machine, workers: int) -> None:
+        self._opened = opened
+        self._point = point
+        self._machine = machine
+        self._workers = workers
+        self.computed = 0
+        self.missing = 0
+        self.unreadable: list[str] = []
+
+    def carry_out(self, progress: Progress) -> None:
+        """Compute what is not done."""
+        point = self._point
+        point.own()
+        journal = point.journal(STAGE)
+        if journal.done and not point.unfinished.exists():
+            raise ResumeError(
+                "What was computed is gone; only the record of it is left.",
+                where=str(point.unfinished),
+                do="Give --restart to begin anew.",
+            )
+        try:
+            sink = self._sink(fresh=not journal.done)
+            point.watch()
+        except EccError:
+            if not journal.done and point.part == WHOLE:
+                point.drop()
+            raise
+        try:
+            self._compute(journal, progress)
+            point.commit(journal)
+        except BaseException as error:
+            self._leave(sink, journal, error)
+            raise
+        self._finish(sink)
+
+    def _sink(self, *, fresh: bool) -> WritableVolume:
+        try:
+            return self._opened.create()
+        except ResumeError:
+            # Left by a run that kept no record: none of it can be trusted.
+            if not fresh or self._point.part != WHOLE:
+                raise
+            remove_tree(self._point.unfinished)
+            return self._opened.create()
+
+    def _compute(self, journal: Journal, progress: Progress) -> None:
+        grid, opened = self._opened.grid, self._opened
+        number, count = self._machine.part
+        mine = [i for i in range(number - 1, len(grid), count) if i not in journal.done]
+        part_voxels = sum(grid[i].voxels for i in range(number - 1, len(grid), count))
+        left = sum(grid[i].voxels for i in mine)
+        results: Iterator[tuple[int, bytes]]
+        if self._machine.backend is not None:
+            results = run_remotely(opened.order, self._machine.backend, mine, self._workers)
+        else:
+            steps = read_compute_write(
+                (grid[i] for i in mine), opened.job.read, opened.job.compute, opened.write, workers=self._workers
+            )
+            results = ((block.index, payload) for block, payload in steps)
+        with progress.stage(STAGE, part_voxels, part_voxels - left) as advance:
+            for index, payload in results:
+                self._point.note(journal, index, payload)
+                self.computed += grid[index].voxels
+                advance(grid[index].voxels)
+
+    def _leave(self, sink: WritableVolume, journal: Journal, error: BaseException) -> None:
+        """Keep what is done, and say so."""
+        with suppress(EccError):
+            self._point.commit(journal)
+        worthless = isinstance(error, ImageValueError) or not journal.done
+        if worthless and self._point.part == WHOLE:
+            sink.discard()
+            self._point.drop()
+            return
+        with suppress(Exception):  # the error that brought us here is the one to be seen
+            sink.suspend()
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(
+                f"{len(journal.done)} of {len(self._opened.grid)} blocks of {self._point.final} are kept;"
+                " run the same command again to go on."
+            ) from error
+
+    def _finish(self, sink: WritableVolume) -> None:
+        """Give the output its name, if all parts are done and nobody else is just doing it."""
+        point = self._point
+        self.count()
+        if self.missing:
+            sink.suspend()
+            return
+        try:
+            point.own_end()
+        except OutputBusyError:
+            self.missing = -1
+            sink.suspend()
+            return
+        point.mark_complete()
+        sink.close()
+        point.end()
+
+    def count(self) -> None:
+        """How many blocks are not done, and what could not be read."""
+        with self._point.reopened().journal(STAGE) as journal:
+            self.missing = len(self._opened.grid) - len(journal.done)
+            pieces = {tuple(map(tuple, box)) for box in journal.payloads(json.loads)}
+        self.unreadable = [describe_bounds(box, CANONICAL) for box in sorted(pieces)]

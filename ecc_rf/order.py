@@ -1,0 +1,198 @@
+"""What a prediction is asked to do, and everything that it needs open: the same in this process and in any other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ecc_rf._version import __version__
+from ecc_rf.blocks import Block, Grid
+from ecc_rf.errors import SettingError
+from ecc_rf.export import Export
+from ecc_rf.prediction import CANONICAL, Prediction, checked_mask, chunk_shape, parse_region, reorder
+from ecc_rf.volumes import AxisView, Volume, WritableVolume, create_volume, open_volume
+from ecc_rf.volumes.identity import volume_identity
+from ecc_rf.volumes.unreadable import CarefulReader
+
+if TYPE_CHECKING:
+    from ecc_rf.classifier import PixelClassifier
+
+VoxelSize = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be computed, as `PixelClassifier.predict_volume` is told; a worker process opens everything by it.
+
+    Attributes
+    ----------
+    block_shape : tuple of int, optional
+        None: from the memory budget.
+    volume : mapping, optional
+        How the output was created, by whoever was first.
+    """
+
+    classifier: PixelClassifier
+    image: str | Path | Volume
+    output: str | Path
+    export: Export
+    roi: Mapping[str, tuple[int | None, int | None]] | None = None
+    mask: str | Path | Volume | None = None
+    axes: str | None = None
+    voxel_size: VoxelSize | None = None
+    block_shape: tuple[int, int, int] | None = None
+    overwrite: bool = False
+    skip_unreadable: bool = False
+    volume: Mapping[str, Any] | None = None
+
+    def begin(self) -> OpenOrder:
+        """Open everything and be ready for `OpenOrder.work`, in another process."""
+        opened = OpenOrder(self)
+        opened.create()
+        return opened
+
+
+class OpenOrder:
+    """An order with its image and mask open; a context manager."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self._stack = ExitStack()
+        self._sink: AxisView
+        try:
+            self._open(order)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _open(self, order: Order) -> None:
+        self.image = self._opened(order.image, axes=order.axes, voxel_size=order.voxel_size)
+        view = AxisView(self.image, CANONICAL)
+        self.reader = CarefulReader(view, skip=order.skip_unreadable)
+        plan = order.classifier.plan(view.shape, self.image.name)
+        forest = None if order.export.kind == "features" else order.classifier.forest
+        self.job = Prediction(self.reader, plan, forest, order.export, name=self.image.name)
+        self.mask: Volume | None = None
+        if order.mask is not None:
+            self.mask = self._opened(order.mask)
+            masking = checked_mask(AxisView(self.mask, CANONICAL), view, self.mask.name)
+            self.job = replace(self.job, mask=masking)
+        self.region = parse_region(order.roi, view.shape, self.image.name)
+
+    def _opened(self, source: str | Path | Volume, **overrides: Any) -> Volume:
+        if isinstance(source, (str, Path)):
+            return self._stack.enter_context(open_volume(source, **overrides))
+        return source
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that the result depends on."""
+        order = self.order
+        return {
+            "command": "classify",
+            "version": __version__,
+            "classifier": classifier_digest(order.classifier),
+            "image": volume_identity(self.image),
+            "voxel_size": self.image.voxel_size,
+            "mask": volume_identity(self.mask) if self.mask is not None else None,
+            "export": asdict(order.export),
+            "region": [[s.start, s.stop] for s in self.region],
+        }
+
+    def layout(self, memory: int, workers: int) -> dict[str, Any]:
+        """How the volume is cut into blocks, and what the output is."""
+        extents = tuple(s.stop - s.start for s in self.region)
+        block = self.order.block_shape or self.job.choose_block(extents[1:], self.image.dtype.itemsize, memory, workers)
+        axes = self.image.axes if "c" in self.image.axes else self.image.axes + "c"
+        chunks = (1, 1, *chunk_shape(extents[1:], block))
+        export = self.order.export
+        volume = {
+            "shape": reorder((extents[0], self.job.channels, *extents[1:]), axes),
+            "dtype": str(export.stored_dtype),
+            "axes": axes,
+            "chunks": reorder(chunks, axes),
+            "voxel_size": self.image.voxel_size,
+            "drange": export.drange,
+            "attributes": self.order.classifier.attributes(export, self.job.plan),
+            "dataset": export.dataset,
+        }
+        return {"block_shape": block, "blocks": len(self.job.grid(block, self.region)), "volume": volume}
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The blocks; only for an order with a block's shape."""
+        assert self.order.block_shape is not None
+        return self.job.grid(self.order.block_shape, self.region)
+
+    def create(self) -> WritableVolume:
+        """The unfinished output, made or found; only for an order with a volume."""
+        assert self.order.volume is not None
+        result = create_volume(self.order.output, **self.order.volume, overwrite=self.order.overwrite, resume=True)
+        self._sink = AxisView(result, CANONICAL)
+        return result
+
+    def write(self, block: Block, values: np.ndarray) -> bytes:
+        """Store what was computed for a block; returns what the ledger notes when it is safe on the disk."""
+        place = (block.target[0], slice(None), *block.target[1:])
+        self._sink[place] = values
+        self._sink.sync(place)
+        t, *zyx = block.read
+        skipped = self.reader.skipped_in((t, slice(0, self.reader.shape[1]), *zyx))
+        return json.dumps(skipped).encode() if skipped else b""
+
+    def work(self, index: int) -> bytes:
+        """A block from reading to writing, for a process that does one after the other."""
+        block = self.grid[index]
+        return self.write(block, self.job.compute(block, self.job.read(block)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def settle(self, block_shape: tuple[int, int, int], volume: Mapping[str, Any]) -> None:
+        """Take over how the run that was begun is cut into blocks, and what its output is."""
+        self.order = replace(self.order, block_shape=block_shape, volume=volume)
+
+
+def portable(order: Order) -> Order:
+    """The same for processes elsewhere: only paths, and whole ones.
+
+    Raises
+    ------
+    SettingError
+        If a volume is given that is open here.
+    """
+    return replace(
+        order,
+        image=_whole_path(order.image, "image"),
+        mask=None if order.mask is None else _whole_path(order.mask, "mask"),
+        output=_whole_path(order.output, "output"),
+    )
+
+
+def _whole_path(value: str | Path | Volume, name: str) -> str:
+    if isinstance(value, (str, Path)):
+        return str(Path(value).expanduser().absolute())
+    raise SettingError(f"Other processes cannot see an opened {name}.", where=name, do="Give the path of a file.")
+
+
+def classifier_digest(classifier: PixelClassifier) -> str:
+    """SHA-256 of everything a prediction depends on: features, forest and the labels' names."""
+    forest = classifier.forest
+    digest = hashlib.sha256(repr((classifier.selection, classifier.label_names)).encode())
+    for field in fields(forest):
+        value = getattr(forest, field.name)
+        digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
+    return digest.hexdigest()
