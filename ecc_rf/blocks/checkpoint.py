@@ -70,6 +70,7 @@ class Checkpoint:
         if restart:
             self._remove_all()
         if final.exists() and not overwrite and not self.folder.exists():
+            self._sweep()  # the last run may have been cut off behind its last step
             raise OutputExistsError(
                 "There is an output of this name already.",
                 where=str(final),
@@ -190,9 +191,13 @@ class Checkpoint:
     def end(self) -> None:
         """The output has its name: the ledger goes."""
         self._stack.close()
-        remove_tree(self.folder)
         remove_tree(self.unfinished)
-        for stale in ("replaced", "unfinished-*", "ledger-*"):  # of processes that were killed at their start or end
+        remove_tree(self.folder)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what processes left that were killed at their start or end."""
+        for stale in ("replaced", "unfinished-*", "ledger-*"):
             for path in self.final.parent.glob(f"{escape(self.final.name)}.{stale}"):
                 remove_tree(path)
 
@@ -250,7 +255,7 @@ def remove_tree(path: Path) -> None:
     A folder is renamed first, so that nobody takes a half-removed one for a whole one.
     """
     if path.is_dir() and not path.is_symlink():
-        doomed = path.with_name(f"{path.name}-removed-{uuid.uuid4().hex[:8]}")
+        doomed = path.with_name(f"{path.name}-{uuid.uuid4().hex[:8]}")
         with suppress(FileNotFoundError):
             path.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
