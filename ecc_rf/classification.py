@@ -16,10 +16,11 @@ from ecc_rf.blocks.ledger import Journal
 from ecc_rf.blocks.owner import WHOLE, Part
 from ecc_rf.blocks.remote import Backend, run_remotely
 from ecc_rf.blocks.runner import read_compute_write
-from ecc_rf.errors import EccError, ImageValueError, Interrupted, OutputBusyError, ResumeError
+from ecc_rf.errors import EccError, ImageValueError, Interrupted, OutputBusyError, ResumeError, SettingError
 from ecc_rf.order import OpenOrder, Order, portable
 from ecc_rf.prediction import CANONICAL, PredictionRecord
 from ecc_rf.volumes import WritableVolume
+from ecc_rf.volumes.chunk_files import remove_partial
 from ecc_rf.volumes.paths import split_path
 from ecc_rf.volumes.unreadable import describe_bounds
 
@@ -72,6 +73,8 @@ def classify_volume(order: Order, machine: Machine, progress: Progress | None = 
         stack.enter_context(point)
         there = point.complete
         if not there:
+            opened.settle(_block(order, layout, final), layout["volume"])
+            _check(opened, machine)
             layout = point.open(opened.fingerprint(), layout)
         opened.settle(_block(order, layout, final), layout["volume"])
         run = Classification(opened, point, machine, workers)
@@ -110,6 +113,26 @@ def _block(order: Order, layout: Mapping[str, Any], final: Path) -> tuple[int, i
     return z, y, x
 
 
+def _check(opened: OpenOrder, machine: Machine) -> None:
+    """Refuse what would have two writers of one file.
+
+    Processes that write into one file, without knowing of each other, would lose what the other wrote.
+    """
+    if machine.backend is not None and opened.blocks_per_file != (1, 1, 1, 1):
+        raise SettingError(
+            f"Blocks of {opened.grid.block_shape[1:]} are not whole files of the output.",
+            where="block",
+            do="Give --block 128 (and --memory for it) with --restart, or use threads.",
+        )
+    files = 1 + opened.file_of(len(opened.grid) - 1)
+    if machine.part[1] > files:
+        raise SettingError(
+            f"The output is {files} file(s); {machine.part[1]} parts cannot have one each.",
+            where="part",
+            do=f"Give at most {files} parts, or a smaller --block.",
+        )
+
+
 class Classification:
     """The blocks of an order: computed, noted, and given their name when all are there.
 
@@ -146,7 +169,7 @@ class Classification:
         try:
             sink = self._sink(fresh=not journal.done)
             point.watch()
-        except EccError:
+        except BaseException:
             if not journal.done and point.part == WHOLE:
                 point.drop()
             raise
@@ -171,9 +194,9 @@ class Classification:
     def _compute(self, journal: Journal, progress: Progress) -> None:
         grid, opened = self._opened.grid, self._opened
         number, count = self._machine.part
-        mine = [i for i in range(number - 1, len(grid), count) if i not in journal.done]
-        part_voxels = sum(grid[i].voxels for i in range(number - 1, len(grid), count))
-        left = sum(grid[i].voxels for i in mine)
+        part = [i for i in range(len(grid)) if count == 1 or opened.file_of(i) % count == number - 1]
+        mine = [i for i in part if i not in journal.done]
+        part_voxels, left = (sum(grid[i].voxels for i in blocks) for blocks in (part, mine))
         results: Iterator[tuple[int, bytes]]
         if self._machine.backend is not None:
             results = run_remotely(opened.order, self._machine.backend, mine, self._workers)
@@ -218,6 +241,9 @@ class Classification:
             self.missing = -1
             sink.suspend()
             return
+        # Halves of chunks, of a process that was killed: whoever made the output does not expect any.
+        if point.unfinished.is_dir():
+            remove_partial(point.unfinished)
         point.mark_complete()
         sink.close()
         point.end()

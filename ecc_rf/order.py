@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,8 +20,9 @@ from ecc_rf.blocks import Block, Grid
 from ecc_rf.errors import SettingError
 from ecc_rf.export import Export
 from ecc_rf.prediction import CANONICAL, Prediction, checked_mask, chunk_shape, parse_region, reorder
-from ecc_rf.volumes import AxisView, Volume, WritableVolume, create_volume, open_volume
+from ecc_rf.volumes import AxisView, Volume, WritableVolume, create_volume, open_volume, shard_shape
 from ecc_rf.volumes.identity import volume_identity
+from ecc_rf.volumes.paths import split_path
 from ecc_rf.volumes.unreadable import CarefulReader
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class OpenOrder:
         self.order = order
         self._stack = ExitStack()
         self._sink: AxisView
+        self._writing = Lock()
         try:
             self._open(order)
         except BaseException:
@@ -112,13 +115,15 @@ class OpenOrder:
         extents = tuple(s.stop - s.start for s in self.region)
         block = self.order.block_shape or self.job.choose_block(extents[1:], self.image.dtype.itemsize, memory, workers)
         axes = self.image.axes if "c" in self.image.axes else self.image.axes + "c"
-        chunks = (1, 1, *chunk_shape(extents[1:], block))
+        shape = reorder((extents[0], self.job.channels, *extents[1:]), axes)
+        chunks = reorder((1, 1, *chunk_shape(extents[1:], block)), axes)
         export = self.order.export
         volume = {
-            "shape": reorder((extents[0], self.job.channels, *extents[1:]), axes),
+            "shape": shape,
             "dtype": str(export.stored_dtype),
             "axes": axes,
-            "chunks": reorder(chunks, axes),
+            "chunks": chunks,
+            "shards": self._shards(axes, shape, chunks, block),
             "voxel_size": self.image.voxel_size,
             "drange": export.drange,
             "attributes": self.order.classifier.attributes(export, self.job.plan),
@@ -126,11 +131,41 @@ class OpenOrder:
         }
         return {"block_shape": block, "blocks": len(self.job.grid(block, self.region)), "volume": volume}
 
+    def _shards(
+        self, axes: str, shape: tuple[int, ...], chunks: tuple[int, ...], block: tuple[int, ...]
+    ) -> tuple[int, ...] | None:
+        """Files of several chunks if there would be too many; only if blocks and files do not lie across each other."""
+        if split_path(self.order.output).format.module != "ome_zarr":
+            return None
+        shards = shard_shape(axes, shape, chunks)
+        blocks = dict(zip("zyx", block))
+        fits = shards is not None and all(
+            axis not in blocks or blocks[axis] >= n or blocks[axis] % shard == 0 or shard % blocks[axis] == 0
+            for axis, n, shard in zip(axes, shape, shards)
+        )
+        return shards if fits else None
+
     @cached_property
     def grid(self) -> Grid:
         """The blocks; only for an order with a block's shape."""
         assert self.order.block_shape is not None
         return self.job.grid(self.order.block_shape, self.region)
+
+    @cached_property
+    def blocks_per_file(self) -> tuple[int, ...]:
+        """How many blocks share a file of the output, along t, z, y, x: they must have one writer."""
+        assert self.order.volume is not None
+        shards = self.order.volume["shards"]
+        if shards is None:
+            return 1, 1, 1, 1
+        extents = dict(zip(self.order.volume["axes"], shards))
+        return tuple(max(1, extents.get(axis, 1) // n) for axis, n in zip("tzyx", self.grid.block_shape))
+
+    def file_of(self, index: int) -> int:
+        """Number of the file, or group of files, to which a block belongs."""
+        at = np.unravel_index(index, self.grid.counts)
+        files = [-(-n // k) for n, k in zip(self.grid.counts, self.blocks_per_file)]
+        return int(np.ravel_multi_index([i // k for i, k in zip(at, self.blocks_per_file)], files))
 
     def create(self) -> WritableVolume:
         """The unfinished output, made or found; only for an order with a volume."""
@@ -142,7 +177,8 @@ class OpenOrder:
     def write(self, block: Block, values: np.ndarray) -> bytes:
         """Store what was computed for a block; returns what the ledger notes when it is safe on the disk."""
         place = (block.target[0], slice(None), *block.target[1:])
-        self._sink[place] = values
+        with nullcontext() if self.blocks_per_file == (1, 1, 1, 1) else self._writing:
+            self._sink[place] = values
         self._sink.sync(place)
         t, *zyx = block.read
         skipped = self.reader.skipped_in((t, slice(0, self.reader.shape[1]), *zyx))
@@ -164,6 +200,8 @@ class OpenOrder:
     def settle(self, block_shape: tuple[int, int, int], volume: Mapping[str, Any]) -> None:
         """Take over how the run that was begun is cut into blocks, and what its output is."""
         self.order = replace(self.order, block_shape=block_shape, volume=volume)
+        for known in ("grid", "blocks_per_file"):
+            self.__dict__.pop(known, None)
 
 
 def portable(order: Order) -> Order:

@@ -66,12 +66,6 @@ def tree(path: Path) -> dict[str, bytes]:
 
 
 def _serve(argv: list[str], output: str, kills: list[Kill]) -> dict[str, Any]:
-    import ecc_rf.cell_tables  # noqa: F401 (imported once, here, so that every child has them)
-    import ecc_rf.classification
-    import ecc_rf.cli
-    import ecc_rf.console  # noqa: F401
-    import ecc_rf.volumes.hdf5
-    import ecc_rf.volumes.ome_zarr  # noqa: F401
 
     statuses: list[int] = []
     points, seconds = 0, 0.0

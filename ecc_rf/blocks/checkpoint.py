@@ -206,6 +206,7 @@ class Checkpoint:
         self._stack.close()
         if not live_owners(self.folder):
             remove_tree(self.folder)
+            self._sweep()
 
     def __enter__(self) -> Self:
         return self

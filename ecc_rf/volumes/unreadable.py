@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecc_rf.errors import FormatError
+from ecc_rf.volumes.base import chunks_of, normalized_index
 
 if TYPE_CHECKING:
     from ecc_rf.volumes.volume import Volume
@@ -36,7 +36,7 @@ class CarefulReader:
         self._skipped: set[Bounds] = set()
 
     def __getitem__(self, index: tuple[slice, ...]) -> NDArray[Any]:
-        """Voxels of a box with plain bounds.
+        """Voxels of a box.
 
         Raises
         ------
@@ -46,35 +46,24 @@ class CarefulReader:
         try:
             return self._volume[index]
         except FormatError as error:
-            box = tuple(slice(*s.indices(n)[:2]) for s, n in zip(index, self.shape))
-            return self._piecewise(box, error)
+            if not self._skip:
+                raise FormatError(
+                    error.what, error.where, f"{error.do}; or give --skip-unreadable to take such pieces for 0"
+                ) from error
+            return self._what_can_be_read(normalized_index(index, self.shape)[0])
 
-    def _piecewise(self, box: tuple[slice, ...], error: FormatError) -> NDArray[Any]:
+    def _what_can_be_read(self, box: tuple[slice, ...]) -> NDArray[Any]:
         voxels = np.zeros(tuple(s.stop - s.start for s in box), self._volume.dtype)
-        found = False
-        chunks = self._volume.chunks or self.shape
-        for at in itertools.product(*(range(s.start // c, -(-s.stop // c)) for s, c in zip(box, chunks))):
-            part = tuple(slice(max(s.start, i * c), min(s.stop, (i + 1) * c)) for i, c, s in zip(at, chunks, box))
-            target = tuple(slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, box))
+        for chunk in chunks_of(box, self.shape, self._volume.chunks or self.shape):
+            part = tuple(slice(max(s.start, c.start), min(s.stop, c.stop)) for s, c in zip(box, chunk))
             try:
-                voxels[target] = self._volume[part]
-            except FormatError as inner:
-                found = True
-                bounds = tuple((i * c, min((i + 1) * c, n)) for i, c, n in zip(at, chunks, self.shape))
-                if not self._skip:
-                    raise self._named(bounds, inner) from error
+                voxels[tuple(slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, box))] = self._volume[
+                    part
+                ]
+            except FormatError:
                 with self._lock:
-                    self._skipped.add(bounds)
-        if not found:  # readable piece by piece, not as a whole: nothing that could be named
-            raise error
+                    self._skipped.add(tuple((c.start, c.stop) for c in chunk))
         return voxels
-
-    def _named(self, bounds: Bounds, error: FormatError) -> FormatError:
-        return FormatError(
-            f"A piece of the image cannot be read: {error.what}.",
-            where=f"{self._volume.name}, {describe_bounds(bounds, self._volume.axes)}",
-            do="Restore the file; or give --skip-unreadable to take such pieces for 0.",
-        )
 
     def skipped_in(self, index: tuple[slice, ...]) -> list[Bounds]:
         """Pieces that were left out and lie in a box, in order."""
