@@ -21,14 +21,13 @@ from ecc_rf.errors import SettingError
 from ecc_rf.export import Export
 from ecc_rf.prediction import CANONICAL, Prediction, checked_mask, chunk_shape, parse_region, reorder
 from ecc_rf.volumes import AxisView, Volume, WritableVolume, create_volume, open_volume, shard_shape
+from ecc_rf.volumes.base import VoxelSize
 from ecc_rf.volumes.identity import volume_identity
 from ecc_rf.volumes.paths import split_path
 from ecc_rf.volumes.unreadable import CarefulReader
 
 if TYPE_CHECKING:
     from ecc_rf.classifier import PixelClassifier
-
-VoxelSize = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,7 @@ class Order:
     block_shape: tuple[int, int, int] | None = None
     overwrite: bool = False
     skip_unreadable: bool = False
+    nan: str = "refuse"
     volume: Mapping[str, Any] | None = None
 
     def begin(self) -> OpenOrder:
@@ -83,7 +83,15 @@ class OpenOrder:
         self.reader = CarefulReader(view, skip=order.skip_unreadable)
         plan = order.classifier.plan(view.shape, self.image.name)
         forest = None if order.export.kind == "features" else order.classifier.forest
-        self.job = Prediction(self.reader, plan, forest, order.export, name=self.image.name)
+        self.job = Prediction(
+            self.reader,
+            plan,
+            forest,
+            order.export,
+            name=self.image.name,
+            backend=order.classifier.backend,
+            nan=order.nan,
+        )
         self.mask: Volume | None = None
         if order.mask is not None:
             self.mask = self._opened(order.mask)
@@ -107,6 +115,8 @@ class OpenOrder:
             "voxel_size": self.image.voxel_size,
             "mask": volume_identity(self.mask) if self.mask is not None else None,
             "export": asdict(order.export),
+            "nan": order.nan,
+            "backend": order.classifier.backend,
             "region": [[s.start, s.stop] for s in self.region],
         }
 
