@@ -18,7 +18,10 @@ import pytest
 from ecc_rf import open_volume
 from ecc_rf.cli import main
 
-COMMANDS = ("run", "info", "classify", "cells", "filter", "new", "train", "relink", "features", "convert")
+COMMANDS = (
+    *("run", "info", "classify", "cells", "filter", "evaluate"),
+    *("new", "train", "relink", "features", "convert"),
+)
 
 
 @pytest.fixture
