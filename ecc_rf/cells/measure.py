@@ -17,6 +17,7 @@ from ecc_rf.cells.components import as_measured
 from ecc_rf.cells.inputs import Channel
 from ecc_rf.cells.parts import RAW, Parts, raw_totals
 from ecc_rf.compiling import compiled
+from ecc_rf.normalization.background import select
 
 MODES = ("mean", "max", "local")
 
@@ -139,7 +140,7 @@ def _quantile(values: NDArray[np.float64], quantile: float) -> float:
     """As `numpy.quantile(values, quantile)`, step by step, so that the last bit is the same; reorders the values."""
     at = quantile * (values.size - 1)
     below = int(np.floor(at))
-    a = _select(values, below)
+    a = select(values, below)
     if below + 1 >= values.size:
         return a
     b = values[below + 1 :].min()
@@ -147,33 +148,3 @@ def _quantile(values: NDArray[np.float64], quantile: float) -> float:
     if fraction >= 0.5:
         return float(b - (b - a) * (1 - fraction))
     return float(a + (b - a) * fraction)
-
-
-@compiled
-def _select(values: NDArray[np.float64], k: int) -> float:
-    """The value that sorting would put at place k; it is put there, larger ones behind it (Hoare's FIND, 1961).
-
-    numpy.partition would do, but takes five seconds to compile.
-
-    >>> values = np.array([5.0, 3.0, 9.0, 3.0, 1.0])
-    >>> _select(values, 2), sorted(values[3:].tolist())
-    (3.0, [5.0, 9.0])
-    """
-    low, high = 0, values.size - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while pivot < values[j]:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if j < k:
-            low = i
-        if k < i:
-            high = j
-    return float(values[k])

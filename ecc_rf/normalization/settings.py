@@ -1,0 +1,174 @@
+"""How images are normalised, where that is kept, and when a project and an image fit together."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ecc_rf.errors import FormatError, SettingError
+from ecc_rf.volumes.paths import split_path
+
+ATTRIBUTE = "ecc_rf_normalization"  # of a volume that is normalised
+GROUP = "ecc_rf/normalization"  # of a project that was trained on normalised images; ilastik leaves it alone
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """y = (x - m) / s: m the local median, s one number per brain (the median of its voxels).
+
+    Parameters
+    ----------
+    window_um : float
+        Width of the window of the local median, µm. It should be some cells wide: much smaller ones take bright
+        regions for background, much larger ones keep the background's own texture.
+
+    Raises
+    ------
+    SettingError
+        If it is not a positive length.
+    """
+
+    window_um: float = 75.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.window_um < math.inf:
+            raise SettingError(f"window_um is {self.window_um}; it must be more than 0 µm.", where="window_um")
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is stored; `from_dict` reads it."""
+        return {"method": "local median, scale of the brain", "version": 1, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], where: str) -> Normalization:
+        """What `as_dict` gave.
+
+        Raises
+        ------
+        FormatError
+            If it is something else, or of a later version.
+        """
+        if stored.get("version") != 1 or not isinstance(stored.get("window_um"), int | float):
+            raise FormatError(
+                "The stored normalisation is not understood.",
+                where=where,
+                do="Use the version that wrote it, or newer.",
+            )
+        return cls(float(stored["window_um"]))
+
+
+def write_to_project(project: Any, normalization: Normalization) -> None:
+    """Note in a project, an h5py.File open for writing, that it was trained on normalised images."""
+    if GROUP in project:
+        del project[GROUP]
+    project.require_group(GROUP).attrs["settings"] = json.dumps(normalization.as_dict())
+
+
+def read_from_project(path: str | Path) -> Normalization | None:
+    """How the images were normalised that a project was trained on; None if they were not.
+
+    Raises
+    ------
+    FormatError
+        If it is not understood.
+    """
+    import h5py  # late: `ecc-rf --help` must not pay for it
+
+    where = f"{path}/{GROUP}"
+    with h5py.File(path, "r") as file:
+        if not all(isinstance(file.get(name, getlink=True), h5py.HardLink) for name in ("ecc_rf", GROUP)):
+            return None
+        text = file[GROUP].attrs.get("settings")
+    return Normalization.from_dict(_parsed(text, where), where)
+
+
+def read_from_volume(path: str | Path) -> dict[str, Any] | None:
+    """How the voxels of a stored volume were normalised, with their scales; None if it does not say that they were.
+
+    Raises
+    ------
+    FormatError
+        If it is not understood.
+    """
+    parts = split_path(path)
+    text: Any = None
+    if parts.format.module == "hdf5":
+        import h5py
+
+        with h5py.File(parts.file, "r") as file:
+            names = [parts.inner] if parts.inner else list(file)
+            found = [file[name] for name in names if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+            text = next((node.attrs[ATTRIBUTE] for node in found if ATTRIBUTE in node.attrs), None)
+    elif parts.format.module == "ome_zarr":
+        metadata = parts.file / "zarr.json"
+        if metadata.is_file():
+            text = json.loads(metadata.read_text()).get("attributes", {}).get(ATTRIBUTE)
+    if text is None:
+        return None
+    stored = _parsed(text, str(path))
+    Normalization.from_dict(stored, str(path))
+    return stored
+
+
+def _parsed(text: Any, where: str) -> dict[str, Any]:
+    try:
+        stored = json.loads(text)
+        return dict(stored)
+    except (TypeError, ValueError) as error:
+        raise FormatError("The stored normalisation is damaged.", where=where) from error
+
+
+def check_fit(
+    trained: Normalization | None,
+    stored: Mapping[str, Any] | None,
+    wanted: bool,
+    *,
+    anyway: bool = False,
+    where: str = "",
+) -> Normalization | None:
+    """How an image is to be normalised as it is read; refuses what does not fit.
+
+    Parameters
+    ----------
+    trained : Normalization, optional
+        Of the images that the project was trained on.
+    stored : mapping, optional
+        Of the image, if its voxels are normalised already.
+    wanted : bool
+        Whether the image is to be normalised as it is read.
+    anyway : bool
+        Whether the user knows that project and image do not fit.
+    where : str
+        For messages.
+
+    Raises
+    ------
+    SettingError
+        If a project trained on normalised images meets others, or the other way round, and `anyway` is False.
+    """
+    if wanted and stored is not None:
+        raise SettingError("The image is normalised already.", where=where, do="Leave --normalize out.")
+    width = trained.window_um if trained else Normalization().window_um
+    image = wanted or stored is not None
+    if not anyway and image and trained is None:
+        raise SettingError(
+            "The project was trained on images that are not normalised, this one is.",
+            where=where,
+            do="Train on normalised images, or say --any-normalization if you know better.",
+        )
+    if not anyway and not image and trained is not None:
+        raise SettingError(
+            "The project was trained on normalised images, this one is not.",
+            where=where,
+            do="Say --normalize, or --any-normalization if you know better.",
+        )
+    if not anyway and trained and stored and stored["window_um"] != trained.window_um:
+        raise SettingError(
+            f"The image was normalised in windows of {stored['window_um']:g} µm, the project's in {width:g} µm.",
+            where=where,
+            do="Normalise the raw image with --normalize, or say --any-normalization if you know better.",
+        )
+    return Normalization(width) if wanted else None
