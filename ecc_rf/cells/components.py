@@ -18,9 +18,10 @@ from ecc_rf.blocks import Block, Grid, Progress, run_blocks
 from ecc_rf.cells.cache import BrickCache
 from ecc_rf.cells.inputs import Box, Channel, ProbabilityScale
 from ecc_rf.cells.labelling import label_block
-from ecc_rf.cells.parts import Parts, summarise
+from ecc_rf.cells.parts import CONTRAST, Parts, summarise
 from ecc_rf.cells.seams import Layers, Seams, join_pairs, outer_layers
 from ecc_rf.errors import ImageValueError
+from ecc_rf.normalization.background import LocalBackground, spread_floor
 
 Read = Callable[[Channel, Box], NDArray[Any]]
 
@@ -87,6 +88,8 @@ class Foreground:
     connectivity : {6, 18, 26}
     min_volume : int
         Objects of at most as many voxels are dropped.
+    background : LocalBackground, optional
+        Median and spread around each raw voxel; without it no contrasts are summed.
     """
 
     probability: Channel
@@ -96,6 +99,7 @@ class Foreground:
     threshold: float
     connectivity: int
     min_volume: int
+    background: LocalBackground | None = None
 
     def objects(self, block: Block, read: Read) -> BlockObjects:
         """The objects of a block; the same whenever it is asked.
@@ -122,7 +126,16 @@ class Foreground:
         index = _raster_index(positions, block, self.probability.shape)
         values = _as_compiled(stored.ravel()[positions])
         layers = outer_layers(positions, labels, block, self.probability.shape)
-        parts = summarise(index, labels, count, self.probability.shape, values, self.scale.factor, raw)
+        parts = summarise(
+            index,
+            labels,
+            count,
+            self.probability.shape,
+            values,
+            self.scale.factor,
+            raw,
+            contrast=self.contrasts(index, raw),
+        )
         on_seam = np.zeros(count, bool)
         on_seam[layers.labels] = True
         kept = on_seam | (parts.voxels > self.min_volume)
@@ -134,6 +147,33 @@ class Foreground:
             on_seam[kept],
             Layers(layers.keys, number[layers.labels]),
         )
+
+    def above(self, box: Box, read: Read) -> NDArray[np.bool_]:
+        """Where in a box there are objects, also those that are too small."""
+        found = np.asarray(read(self.probability, box) > self.scale.limit(self.threshold))
+        if self.mask is not None:
+            found &= read(self.mask, box) == 0
+        return found
+
+    def contrasts(self, index: NDArray[np.int64], raw: NDArray[Any] | None) -> NDArray[np.int64] | None:
+        """How far voxels stand out from their surroundings, in units of ``1 / CONTRAST``; None if it is not wanted.
+
+        ``(raw - median) / spread``, both in the window around the voxel, the spread at least 1 % of the median
+        and 10 counts.
+
+        Parameters
+        ----------
+        index : ndarray of int64, shape (n,)
+            Raster index in the volume.
+        raw : ndarray, shape (n,)
+        """
+        if self.background is None or raw is None:
+            return None
+        at = np.stack(np.unravel_index(index, self.probability.shape), axis=1).astype(np.int64)
+        median, spread = self.background.at_voxels(at).astype(np.float64)
+        contrast = (raw.astype(np.float64) - median) / np.maximum(spread, spread_floor(median))
+        # within 2**20 even millions of voxels add up in 64 bits
+        return np.asarray(np.rint(np.clip(contrast, -(2.0**20), 2.0**20) * CONTRAST), np.int64)
 
 
 def _as_compiled(values: NDArray[Any]) -> NDArray[Any]:

@@ -144,6 +144,7 @@ class Division:
             scale.factor,
             voxels.raw if self._sum_raw else None,
             np.repeat(counts, counts),
+            self._foreground.contrasts(voxels.index, voxels.raw),
         )
         return Pieces(parts, voxels.index, parts.first[piece])
 

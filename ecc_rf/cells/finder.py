@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ecc_rf.cells.inputs import VolumeLike
+    from ecc_rf.objects import ObjectModel
     from ecc_rf.volumes import WritableVolume
 
 SPLITS = ("watershed", "maxima", "none")
@@ -61,6 +62,19 @@ class CellFinder:
         Number from 1 of the label that means cell: the channel of the probability volume, if it has several.
     raw_channel : int, optional
         Number from 1 of the raw volume's channel, needed if it has several.
+    smoothing_um : float
+        The probability is first smoothed by a Gaussian of this sigma in µm; 0: it is not.
+    low_threshold : float, optional
+        Hysteresis: a voxel belongs to a cell if its probability is larger than this, and the cell (the piece, if
+        it was split) counts if one of its voxels exceeds `threshold`.
+    contrast : bool
+        Whether columns are added that say how a cell stands out from its surroundings; needs the raw volume.
+    min_contrast : float, optional
+        Cells of less contrast are dropped.
+    background_window_um : float
+        Width of the window of median and spread that contrasts are measured against.
+    object_cut : float, optional
+        Least probability of the object model; default the model's own.
 
     Raises
     ------
@@ -89,6 +103,12 @@ class CellFinder:
     background_percentile: float = 5.0
     label: int = 1
     raw_channel: int | None = None
+    smoothing_um: float = 0.0
+    low_threshold: float | None = None
+    contrast: bool = False
+    min_contrast: float | None = None
+    background_window_um: float = 75.0
+    object_cut: float | None = None
 
     def __post_init__(self) -> None:
         for name, value, good, expected in (
@@ -119,6 +139,26 @@ class CellFinder:
             ),
             ("label", self.label, self.label >= 1, "1 or more"),
             ("raw_channel", self.raw_channel, self.raw_channel is None or self.raw_channel >= 1, "1 or more"),
+            ("smoothing_um", self.smoothing_um, 0 <= self.smoothing_um < math.inf, "0 µm or more"),
+            (
+                "low_threshold",
+                self.low_threshold,
+                self.low_threshold is None or 0 <= self.low_threshold <= self.threshold,
+                f"between 0 and the threshold, {self.threshold:g}",
+            ),
+            (
+                "min_contrast",
+                self.min_contrast,
+                self.min_contrast is None or math.isfinite(self.min_contrast),
+                "a number",
+            ),
+            (
+                "background_window_um",
+                self.background_window_um,
+                0 < self.background_window_um < math.inf,
+                "more than 0 µm",
+            ),
+            ("object_cut", self.object_cut, self.object_cut is None or 0 <= self.object_cut <= 1, "between 0 and 1"),
         ):
             if not good:
                 raise SettingError(f"{name} is {value!r}; it must be {expected}.", where=name)
@@ -128,6 +168,7 @@ class CellFinder:
         probability: VolumeLike,
         raw: VolumeLike | None = None,
         *,
+        model: ObjectModel | None = None,
         mask: VolumeLike | None = None,
         voxel_size: tuple[float, float, float] | None = None,
         workers: int | None = 1,
@@ -147,6 +188,8 @@ class CellFinder:
             cells at its threshold, with NaN as their probabilities.
         raw : path, Volume or ndarray, optional
             The image, same extents; without it the columns of intensity are NaN. float64 is measured as float32.
+        model : ObjectModel, optional
+            Says which of the cells are cells; needs the raw volume.
         mask : path, Volume or ndarray, optional
             Same extents; where it is not zero no cell is looked for.
         voxel_size : (z, y, x) in µm, optional
@@ -181,7 +224,8 @@ class CellFinder:
         ImageValueError
             If float probabilities leave their range, or a raw value is not finite.
         SettingError
-            If no voxel size is known, or a mask is given where the probability is needed (see `check_mask`).
+            If no voxel size is known, contrasts are wanted without a raw volume, or a mask is given where the
+            probability is needed (see `check_mask`).
         MemoryBudgetError
             If no block fits the budget.
         OutputExistsError, OutputError
@@ -192,9 +236,11 @@ class CellFinder:
             OBJECT_CHUNK,
             Inputs,
             Resources,
+            choose_cells,
             create_objects,
             draw_cells,
             find_cells,
+            prepare,
             tabulate,
         )
 
@@ -230,9 +276,9 @@ class CellFinder:
             # of what the blocks leave, half is for bricks that will be needed again, half for the list of cells
             left = budget - BASE - workers * _COST.of(grid.block_shape, grid.halo, grid.shape)
             use = Resources(grid, BrickCache(max(0, left // 2)), workers, progress)
-            inputs = Inputs(p, r, m, scale, size)
+            inputs = prepare(self, Inputs(p, r, m, scale, size), use, contrast=model is not None)
             found = find_cells(self, inputs, use, keep=drawing is not None)
-            cells = tabulate(self, inputs, use, found.cells)
+            cells, found = choose_cells(self, model, tabulate(self, inputs, use, found), found)
             if drawing is not None:
                 draw_cells(found, use, drawing)
         if not len(cells):

@@ -23,6 +23,9 @@ from ecc_rf.compiling import compiled
 # Columns of `sums`; those of the raw values begin at RAW.
 Z, Y, X, PROBABILITY, RAW = range(5)
 
+# Contrasts are summed as whole numbers of 2**-20, so that the order does not matter.
+CONTRAST = 2.0**20
+
 # A float32 is a 24-bit integer times 2**(e - 150) with e = 1..254: its sum needs 278 bits and room for carries.
 _LIMBS = 10
 
@@ -46,6 +49,8 @@ class Parts:
         Largest stored probability.
     pieces : ndarray of int64, shape (n,)
         Into how many pieces the object was split of which this is one.
+    contrast : ndarray of int64, shape (n,)
+        Sum of the voxels' contrasts, in units of ``1 / CONTRAST``; 0 where they are not wanted.
     """
 
     voxels: NDArray[np.int64]
@@ -54,6 +59,7 @@ class Parts:
     high: NDArray[np.int64]
     peak: NDArray[np.float64]
     pieces: NDArray[np.int64]
+    contrast: NDArray[np.int64]
 
     def __len__(self) -> int:
         return self.voxels.size
@@ -67,7 +73,7 @@ class Parts:
         return Parts(*(column[chosen] for column in self._columns()))
 
     def _columns(self) -> tuple[NDArray[Any], ...]:
-        return self.voxels, self.sums, self.low, self.high, self.peak, self.pieces
+        return self.voxels, self.sums, self.low, self.high, self.peak, self.pieces, self.contrast
 
     @staticmethod
     def concatenate(several: Sequence[Parts]) -> Parts:
@@ -93,6 +99,7 @@ class Parts:
             np.maximum.reduceat(self.high[order], starts, axis=0),
             np.maximum.reduceat(self.peak[order], starts),
             self.pieces[order][starts],
+            np.add.reduceat(self.contrast[order], starts),
         )
 
 
@@ -105,6 +112,7 @@ def summarise(
     factor: float,
     raw: NDArray[Any] | None,
     pieces: NDArray[np.int64] | None = None,
+    contrast: NDArray[np.int64] | None = None,
 ) -> Parts:
     """Sums over labelled voxels.
 
@@ -126,6 +134,8 @@ def summarise(
         Raw value of each voxel, integers or float32.
     pieces : ndarray of int64, shape (count,), optional
         Into how many pieces the object of each part was split; default 1.
+    contrast : ndarray of int64, shape (n,), optional
+        Contrast of each voxel, in units of ``1 / CONTRAST``.
     """
     n_raw = 0 if raw is None else (_LIMBS if raw.dtype.kind == "f" else 1)
     voxels = np.zeros(count, np.int64)
@@ -139,7 +149,10 @@ def summarise(
         _add_floats(raw.view(np.int32), labels, sums)
     elif raw is not None:
         _add_integers(raw, labels, sums)
-    return Parts(voxels, sums, low, high, peak, np.ones(count, np.int64) if pieces is None else pieces)
+    contrasts = np.zeros(count, np.int64)
+    if contrast is not None:
+        _add_contrast(contrast, labels, contrasts)
+    return Parts(voxels, sums, low, high, peak, np.ones(count, np.int64) if pieces is None else pieces, contrasts)
 
 
 @compiled
@@ -183,6 +196,13 @@ def _add_probability(
         value = float(values[i])
         sums[label, 3] += np.int64(np.rint(value * factor))
         peak[label] = max(peak[label], value)
+
+
+@compiled
+def _add_contrast(values: NDArray[np.int64], labels: NDArray[np.int32], sums: NDArray[np.int64]) -> None:
+    for i in range(values.size):
+        if labels[i] >= 0:
+            sums[labels[i]] += values[i]
 
 
 @compiled

@@ -16,13 +16,18 @@ from ecc_rf.cells.division import Division, Pieces
 from ecc_rf.cells.inputs import Channel, ProbabilityScale
 from ecc_rf.cells.measure import centre_voxels, measure_cubes, object_means
 from ecc_rf.cells.parts import Parts
+from ecc_rf.cells.smoothing import SmoothedChannel
 from ecc_rf.cells.splitting import Splitter, diameter_of
+from ecc_rf.cells.surroundings import contrast_columns
 from ecc_rf.cells.table import VoxelSize, make_table
+from ecc_rf.errors import SettingError
+from ecc_rf.normalization.background import LocalBackground, Window
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ecc_rf.cells.finder import CellFinder
+    from ecc_rf.objects import ObjectModel
     from ecc_rf.volumes import WritableVolume
 
 # Chunks of the volume of objects: fixed, so that the file does not depend on the blocks.
@@ -31,13 +36,14 @@ OBJECT_CHUNK = 64
 
 @dataclass(frozen=True)
 class Inputs:
-    """Opened and checked volumes; `raw` and `mask` may be missing."""
+    """Opened and checked volumes; `raw` and `mask` may be missing, `background` if no contrast is wanted."""
 
     probability: Channel
     raw: Channel | None
     mask: Channel | None
     scale: ProbabilityScale
     voxel_size: VoxelSize
+    background: LocalBackground | None = None
 
 
 @dataclass(frozen=True)
@@ -61,20 +67,45 @@ class Found:
     across: list[Pieces]
 
 
+def prepare(settings: CellFinder, inputs: Inputs, use: Resources, *, contrast: bool) -> Inputs:
+    """Smooth the probability and look for the background of the raw volume, as far as the settings want it.
+
+    Raises
+    ------
+    SettingError
+        If contrasts are wanted without a raw volume.
+    """
+    if settings.smoothing_um > 0:
+        smoothed = SmoothedChannel(
+            inputs.probability, inputs.scale, inputs.mask, settings.smoothing_um, inputs.voxel_size, use.cache
+        )
+        inputs = replace(inputs, probability=smoothed, scale=ProbabilityScale.of(smoothed))
+    if not (contrast or settings.contrast or settings.min_contrast is not None):
+        return inputs
+    raw = inputs.raw
+    if raw is None:
+        raise SettingError("Contrasts are measured in the raw volume, and there is none.", do="Give the raw volume.")
+    window = Window.of(settings.background_window_um, inputs.voxel_size)
+    background = LocalBackground(lambda box: use.cache.read(raw, box), raw.shape, window, spread=True)
+    return replace(inputs, background=background)
+
+
 def find_cells(settings: CellFinder, inputs: Inputs, use: Resources, *, keep: bool) -> Found:
     """All cells in the order of their first voxels: objects, and pieces of objects that are too large.
 
     They can be drawn afterwards if `keep` is True.
     """
-    sum_raw = settings.intensity == "mean"  # the other modes need no sums over objects
+    measured = inputs.background is not None
+    sum_raw = settings.intensity == "mean" or measured  # the other modes need no sums over objects
     foreground = Foreground(
         probability=inputs.probability,
         raw=inputs.raw if sum_raw else None,
         mask=inputs.mask,
         scale=inputs.scale,
-        threshold=settings.threshold,
+        threshold=settings.threshold if settings.low_threshold is None else settings.low_threshold,
         connectivity=settings.connectivity,
         min_volume=settings.min_volume,
+        background=inputs.background,
     )
     objects = find_objects(foreground, use.grid, use.cache, use.workers, use.progress)
     cells = objects.parts
@@ -94,11 +125,32 @@ def find_cells(settings: CellFinder, inputs: Inputs, use: Resources, *, keep: bo
         pieces, across = division.run(use.grid, use.cache, use.workers, use.progress, keep=keep)
         cells = Parts.concatenate([cells[~division.large], pieces])
     cells = cells[cells.voxels > settings.min_volume]
+    if settings.low_threshold is not None:
+        cells = cells[cells.peak > float(inputs.scale.limit(settings.threshold))]
     return Found(cells[np.argsort(cells.first)], foreground, objects, division, across)
 
 
-def tabulate(settings: CellFinder, inputs: Inputs, use: Resources, cells: Parts) -> pd.DataFrame:
+def choose_cells(
+    settings: CellFinder, model: ObjectModel | None, table: pd.DataFrame, found: Found
+) -> tuple[pd.DataFrame, Found]:
+    """The cells that stand out enough, and that the model takes for cells; their probability becomes a column."""
+    kept = np.ones(len(table), bool)
+    if settings.min_contrast is not None:
+        kept &= table["contrast"].to_numpy() >= settings.min_contrast
+    if model is not None:
+        table = table.assign(cell_probability=model.probabilities(table))
+        kept &= table["cell_probability"].to_numpy() >= (
+            model.cut if settings.object_cut is None else settings.object_cut
+        )
+    if kept.all():
+        return table, found
+    chosen = table[kept].reset_index(drop=True)
+    return chosen.assign(label=np.arange(1, len(chosen) + 1)), replace(found, cells=found.cells[kept])
+
+
+def tabulate(settings: CellFinder, inputs: Inputs, use: Resources, found: Found) -> pd.DataFrame:
     """Measure the cells and make their table."""
+    cells = found.cells
     signal = background = np.full(len(cells), np.nan)
     if inputs.raw is not None:
         background, mean, maximum = measure_cubes(
@@ -113,7 +165,7 @@ def tabulate(settings: CellFinder, inputs: Inputs, use: Resources, cells: Parts)
             progress=use.progress,
         )
         signal = {"mean": object_means(cells), "local": mean, "max": maximum}[settings.intensity]
-    return make_table(
+    table = make_table(
         cells,
         signal,
         background,
@@ -121,6 +173,11 @@ def tabulate(settings: CellFinder, inputs: Inputs, use: Resources, cells: Parts)
         voxel_size=inputs.voxel_size,
         scale=None if inputs.probability.mask_threshold is not None else inputs.scale,
     )
+    if inputs.background is None:
+        return table
+    foreground = replace(found.foreground, raw=inputs.raw)
+    measured = contrast_columns(foreground, cells, inputs.voxel_size, use.grid, use.cache, use.workers, use.progress)
+    return table.assign(**measured)
 
 
 def create_objects(

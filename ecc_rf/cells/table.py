@@ -20,8 +20,25 @@ pieces               number of pieces of the object it was split from, 1 if it w
 touches_border       whether it reaches the edge of the volume (along axes of more than one voxel)
 ===================  ===========================================================================================
 
-Without a raw volume deltaI, BG, deltaI_total and sbr are NaN; for a mask in place of the probability,
-peak_probability and mean_probability are.
+Where contrasts are measured there are more columns, of how a cell stands out from its surroundings. *Spread* is
+1.4826 times the median absolute deviation, at least 1 % of the median and 10 counts; the *window* is that of the
+normalisation, 75 µm wide; the *ring* lies 1.5 to 6 µm around the cell where there is no other object:
+
+===================  ===========================================================================================
+contrast             mean over its voxels of (raw - median) / spread, both in the window around the voxel
+ratio                mean raw value divided by the median of the window
+ring_contrast        (mean raw value - median of the ring) / spread of the ring
+ring_relative        (mean raw value - median of the ring) / median of the ring
+ring_peak            (largest raw value at the centre - median of the ring) / spread of the ring
+dog_fine             difference of Gaussians (sigma 2 and 3.2 µm) at the centre / spread in the window
+dog_coarse           the same with sigma 4 and 6.4 µm
+extent_z_um          depth of the bounding box
+cell_probability     probability of an object model that it is a cell
+===================  ===========================================================================================
+
+Where the probability is smoothed, peak_probability and mean_probability are of the smoothed one. Without a raw
+volume deltaI, BG, deltaI_total and sbr are NaN; for a mask in place of the probability, peak_probability and
+mean_probability are.
 """
 
 from __future__ import annotations
@@ -38,6 +55,10 @@ if TYPE_CHECKING:
 
     from ecc_rf.cells.inputs import ProbabilityScale
     from ecc_rf.cells.parts import Parts
+
+CONTRAST_COLUMNS = (
+    *("contrast", "ratio", "ring_contrast", "ring_relative", "ring_peak", "dog_fine", "dog_coarse", "extent_z_um"),
+)
 
 VoxelSize = tuple[float, float, float]
 

@@ -213,6 +213,11 @@ def _extents(box: Box) -> Triple:
     return _triple(s.stop - s.start for s in box)
 
 
+def spread_floor(median: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The least spread that is believed, against division by nothing: 1 % of the median and 10 counts."""
+    return np.maximum(0.01 * median, 0) + 10
+
+
 @njit(cache=True, nogil=True)
 def select(values: NDArray[Any], k: int) -> float:
     """The value that sorting would put at place k; it is put there, larger ones behind it (Hoare's FIND, 1961).

@@ -1,0 +1,248 @@
+"""A cell against what is around it, in the raw image: what tells a cell from texture.
+
+The ring is what lies around the sphere of the cell's volume, `GAP_UM` to `RING_UM` outside of it, and belongs to no
+object::
+
+    . . r r r . .        c  cell
+    . r . . . r .        .  gap
+    r . . c . . r        r  ring
+    . r . . . r .
+    . . r r r . .
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ecc_rf.blocks import Block, Grid, Progress, run_blocks
+from ecc_rf.cells.cache import BrickCache
+from ecc_rf.cells.components import Foreground, as_measured
+from ecc_rf.cells.measure import centre_voxels, object_means
+from ecc_rf.cells.parts import CONTRAST, Parts
+from ecc_rf.normalization.background import select, spread_floor
+
+GAP_UM, RING_UM = 1.5, 6.0
+LARGEST_UM = 12.0  # radius: a larger object is taken for a sphere of this one, so that the reach is bounded
+FINE_UM, COARSE_UM = 2.0, 4.0  # sigmas of the inner Gaussians
+SURROUND = 1.6  # the outer Gaussian's sigma is so much larger: the classical approximation of a Laplacian
+LEAST_MEDIAN = 10.0  # counts: nothing is divided by less
+_FEWEST = 8  # voxels of a ring of which anything can be said
+FEATURES = ("ring_median", "ring_spread", "peak", "fine", "coarse")
+
+
+def contrast_columns(
+    foreground: Foreground,
+    parts: Parts,
+    voxel_size: tuple[float, float, float],
+    grid: Grid,
+    cache: BrickCache,
+    workers: int,
+    progress: Progress | None = None,
+) -> dict[str, NDArray[np.float64]]:
+    """The columns of the table that say how cells stand out from their surroundings; none depends on the brightness
+    of the whole image.
+
+    Parameters
+    ----------
+    foreground : Foreground
+        With the raw volume and its background.
+    parts : Parts
+        The cells, with sums of raw values and contrasts.
+    voxel_size, grid, cache, workers, progress
+        As for `measure_surroundings`.
+
+    Returns
+    -------
+    dict of ndarray of float64, shape (n,)
+        `ecc_rf.cells.table` says what they are.
+    """
+    assert foreground.background is not None
+    voxels = centre_voxels(parts)
+    median, spread = foreground.background.at_voxels(voxels).astype(np.float64)
+    spread = np.maximum(spread, spread_floor(median))
+    ring, ring_spread, peak, fine, coarse = measure_surroundings(
+        foreground, parts, voxels, voxel_size, grid, cache, workers, progress
+    )
+    ring_spread = np.maximum(ring_spread, spread_floor(ring))
+    mean = object_means(parts)
+    return {
+        "contrast": parts.contrast / (CONTRAST * parts.voxels),
+        "ratio": mean / np.maximum(median, LEAST_MEDIAN),
+        "ring_contrast": (mean - ring) / ring_spread,
+        "ring_relative": (mean - ring) / np.maximum(ring, LEAST_MEDIAN),
+        "ring_peak": (peak - ring) / ring_spread,
+        "dog_fine": fine / spread,
+        "dog_coarse": coarse / spread,
+        "extent_z_um": (parts.high[:, 0] - parts.low[:, 0]) * voxel_size[0],
+    }
+
+
+def measure_surroundings(
+    foreground: Foreground,
+    parts: Parts,
+    voxels: NDArray[np.int64],
+    voxel_size: tuple[float, float, float],
+    grid: Grid,
+    cache: BrickCache,
+    workers: int,
+    progress: Progress | None = None,
+) -> NDArray[np.float64]:
+    """What is around cells.
+
+    Parameters
+    ----------
+    foreground : Foreground
+        With the raw volume.
+    parts : Parts
+        The cells.
+    voxels : ndarray of int64, shape (n, 3)
+        Their centre voxels.
+    voxel_size : (z, y, x) in µm
+    grid, cache, workers, progress
+        As for `find_objects`.
+
+    Returns
+    -------
+    ndarray of float64, shape (5, n)
+        `FEATURES`: median and spread (1.4826 times the median absolute deviation) of the ring, largest raw value
+        within 1.5 µm of the centre, difference of Gaussians at the centre, fine and coarse; in raw values.
+
+    Raises
+    ------
+    ImageValueError
+        If a raw value is NaN or infinite.
+    """
+    raw = foreground.raw
+    assert raw is not None
+    results = np.full((len(FEATURES), len(parts)), np.nan)
+    size = np.array(voxel_size)
+    radius = np.minimum(np.cbrt(3 / (4 * np.pi) * parts.voxels * size.prod()), LARGEST_UM)
+    widest = max(LARGEST_UM + RING_UM, 3 * SURROUND * COARSE_UM)
+    halo = np.where(np.array(grid.shape) > 1, np.ceil(widest / size), 0).astype(np.int64)
+    owner = np.ravel_multi_index(tuple((voxels // np.array(grid.block_shape)).T), grid.counts)
+    order = np.argsort(owner, kind="stable")
+    bounds = np.searchsorted(owner[order], np.arange(len(grid) + 1))
+
+    def work(block: Block) -> None:
+        members = order[bounds[block.index] : bounds[block.index + 1]]
+        if not members.size:
+            return
+        mine = voxels[members]
+        start = np.maximum(mine.min(axis=0) - halo, 0)
+        stop = np.minimum(mine.max(axis=0) + halo + 1, grid.shape)
+        box = tuple(map(slice, start.tolist(), stop.tolist()))
+        values = as_measured(cache.read(raw, box), raw.name)
+        taken = foreground.above(box, cache.read)
+        results[:, members] = _measure(values, taken, mine - start, radius[members], size, halo)
+
+    for _ in run_blocks(work, grid, workers=workers, progress=progress, stage="surroundings"):
+        pass
+    return results
+
+
+@njit(cache=True, nogil=True)
+def _measure(
+    raw: NDArray[Any],
+    taken: NDArray[np.bool_],
+    voxels: NDArray[np.int64],
+    radius: NDArray[np.float64],
+    size: NDArray[np.float64],
+    halo: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    results = np.empty((5, len(voxels)))
+    ring = np.empty((2 * halo[0] + 1) * (2 * halo[1] + 1) * (2 * halo[2] + 1), np.float64)
+    for i in range(len(voxels)):
+        n = _ring(raw, taken, voxels[i], radius[i], size, ring, True)
+        if n < _FEWEST:  # crowded: what surrounds it are other cells
+            n = _ring(raw, taken, voxels[i], radius[i], size, ring, False)
+        if n == 0:
+            results[0, i] = raw[voxels[i, 0], voxels[i, 1], voxels[i, 2]]
+            results[1, i] = 0
+        else:
+            middle = select(ring[:n], (n - 1) // 2)
+            for k in range(n):
+                ring[k] = abs(ring[k] - middle)
+            results[0, i] = middle
+            results[1, i] = 1.4826 * select(ring[:n], (n - 1) // 2)
+        results[2, i] = _peak(raw, voxels[i], size)
+        results[3, i] = _difference(raw, voxels[i], size, FINE_UM)
+        results[4, i] = _difference(raw, voxels[i], size, COARSE_UM)
+    return results
+
+
+@njit(cache=True, nogil=True)
+def _around(voxel: NDArray[np.int64], axis: int, reach: float, size: NDArray[np.float64], n: int) -> tuple[int, int]:
+    """Half-open bounds along an axis of what is at most `reach` µm away, clipped at the array."""
+    r = int(reach / size[axis])
+    return max(0, voxel[axis] - r), min(n, voxel[axis] + r + 1)
+
+
+@njit(cache=True, nogil=True)
+def _ring(
+    raw: NDArray[Any],
+    taken: NDArray[np.bool_],
+    voxel: NDArray[np.int64],
+    radius: float,
+    size: NDArray[np.float64],
+    ring: NDArray[np.float64],
+    free: bool,
+) -> int:
+    """Raw values of a ring, those that belong to no object if `free`; returns their number."""
+    inner, outer = (radius + GAP_UM) ** 2, (radius + RING_UM) ** 2
+    z0, z1 = _around(voxel, 0, radius + RING_UM, size, raw.shape[0])
+    y0, y1 = _around(voxel, 1, radius + RING_UM, size, raw.shape[1])
+    x0, x1 = _around(voxel, 2, radius + RING_UM, size, raw.shape[2])
+    n = 0
+    for z in range(z0, z1):
+        for y in range(y0, y1):
+            plane = ((z - voxel[0]) * size[0]) ** 2 + ((y - voxel[1]) * size[1]) ** 2
+            for x in range(x0, x1):
+                squared = plane + ((x - voxel[2]) * size[2]) ** 2
+                if inner <= squared <= outer and not (free and taken[z, y, x]):
+                    ring[n] = raw[z, y, x]
+                    n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _peak(raw: NDArray[Any], voxel: NDArray[np.int64], size: NDArray[np.float64]) -> float:
+    """The largest value close to the centre."""
+    z0, z1 = _around(voxel, 0, GAP_UM + 1e-9, size, raw.shape[0])
+    y0, y1 = _around(voxel, 1, max(GAP_UM, size[1]) + 1e-9, size, raw.shape[1])
+    x0, x1 = _around(voxel, 2, max(GAP_UM, size[2]) + 1e-9, size, raw.shape[2])
+    highest = float(raw[voxel[0], voxel[1], voxel[2]])
+    for z in range(z0, z1):
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                highest = max(highest, float(raw[z, y, x]))
+    return highest
+
+
+@njit(cache=True, nogil=True)
+def _difference(raw: NDArray[Any], voxel: NDArray[np.int64], size: NDArray[np.float64], sigma: float) -> float:
+    """Difference of two Gaussian means at a voxel; weights beyond the array do not count."""
+    wide = sigma * SURROUND
+    z0, z1 = _around(voxel, 0, 3 * wide, size, raw.shape[0])
+    y0, y1 = _around(voxel, 1, 3 * wide, size, raw.shape[1])
+    x0, x1 = _around(voxel, 2, 3 * wide, size, raw.shape[2])
+    near = np.exp(-0.5 * ((np.arange(x0, x1) - voxel[2]) * size[2] / sigma) ** 2)
+    far = np.exp(-0.5 * ((np.arange(x0, x1) - voxel[2]) * size[2] / wide) ** 2)
+    inner = outer = inner_weight = outer_weight = 0.0
+    for z in range(z0, z1):
+        for y in range(y0, y1):
+            squared = ((z - voxel[0]) * size[0]) ** 2 + ((y - voxel[1]) * size[1]) ** 2
+            a, b = np.exp(-0.5 * squared / sigma**2), np.exp(-0.5 * squared / wide**2)
+            sum_near = sum_far = 0.0
+            for x in range(x0, x1):
+                value = float(raw[z, y, x])
+                sum_near += near[x - x0] * value
+                sum_far += far[x - x0] * value
+            inner += a * sum_near
+            outer += b * sum_far
+            inner_weight += a
+            outer_weight += b
+    return float(inner / (inner_weight * near.sum()) - outer / (outer_weight * far.sum()))
