@@ -29,27 +29,35 @@ def add_command(
 
 
 def cell_options(parser: argparse.ArgumentParser) -> None:
+    """Settings of `CellFinder` by their names; None is what was not said, so that files of settings come before."""
     group = parser.add_argument_group("cells")
-    group.add_argument(
-        "--threshold", type=float, default=0.7, help="voxels of a cell have a probability above this; default 0.7"
-    )
-    group.add_argument(
-        "--min-volume", type=int, default=2, metavar="N", help="drop objects of at most N voxels; default 2"
-    )
+    group.add_argument("--threshold", type=float, help="voxels of a cell have a probability above this; default 0.7")
+    group.add_argument("--min-volume", type=int, metavar="N", help="drop objects of at most N voxels; default 2")
     group.add_argument("--max-volume", type=int, metavar="N", help="split objects of more than N voxels")
-    group.add_argument("--split", default="watershed", help="how: watershed (default), maxima or none")
+    group.add_argument("--split", help="how: watershed (default), maxima or none")
     group.add_argument(
         "--cell-diameter-um",
         type=float,
         metavar="D",
         help="expected diameter, the scale of splitting; default from --max-volume",
     )
-    group.add_argument("--connectivity", type=int, default=6, help="of voxels of a cell: 6 (default), 18 or 26")
+    group.add_argument("--connectivity", type=int, help="of voxels of a cell: 6 (default), 18 or 26")
     group.add_argument("--mask", metavar="MASK", help="find no cells where this volume is not 0")
-    group.add_argument("--intensity", default="mean", help="signal of a cell: mean (default), max or local")
-    group.add_argument("--signal-radius", type=int, default=1, metavar="R", help="cube of max and local; default 1")
-    group.add_argument("--background-radius", type=int, default=4, metavar="R", help="of the cube; default 4")
-    group.add_argument("--background-percentile", type=float, default=5.0, metavar="P", help="in it; default 5")
+    group.add_argument("--intensity", help="signal of a cell: mean (default), max or local")
+    group.add_argument("--signal-radius", type=int, metavar="R", help="cube of max and local; default 1")
+    group.add_argument("--background-radius", type=int, metavar="R", help="of the cube; default 4")
+    group.add_argument("--background-percentile", type=float, metavar="P", help="in it; default 5")
+    group.add_argument("--smoothing-um", type=float, metavar="S", help="smooth the probability first; default 0: not")
+    group.add_argument(
+        "--low-threshold", type=float, metavar="T", help="hysteresis: cells reach out to this, one voxel to --threshold"
+    )
+    group.add_argument(
+        "--contrast", action="store_const", const=True, help="add columns of how cells stand out; needs the raw image"
+    )
+    group.add_argument("--min-contrast", type=float, metavar="C", help="drop cells of less contrast")
+    group.add_argument("--objects-model", metavar="MODEL", help="object classifier that says what is a cell")
+    group.add_argument("--object-cut", type=float, metavar="P", help="its least probability; default the model's own")
+    group.add_argument("--settings", metavar="TOML", help="settings as `ecc-rf tune` writes them; options go before")
     filter_options(parser)
 
 
@@ -148,6 +156,33 @@ def parse_part(text: str) -> tuple[int, int]:
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise bad_value(text, "part", "Give I/N with I from 1 to N, such as 2/8.")
     return int(match[1]), int(match[2])
+
+
+def normalization_options(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    group = parser.add_argument_group("normalisation")
+    group.add_argument(
+        "--normalize", action="store_true", help="subtract the local background and divide by the brain's scale"
+    )
+    if several:
+        group.add_argument("--together", action="store_true", help="the images are pieces of one brain: one scale")
+    group.add_argument("--scale", type=parse_scales, metavar="S", help="of the brain, instead of what is estimated")
+    group.add_argument(
+        "--any-normalization", action="store_true", help="classify though project and image are normalised differently"
+    )
+
+
+def parse_scales(text: str) -> tuple[float, ...]:
+    """
+    >>> parse_scales("2734"), parse_scales("900,1200.5")
+    ((2734.0,), (900.0, 1200.5))
+    """
+    try:
+        scales = tuple(float(part) for part in text.split(","))
+        if min(scales) > 0:
+            return scales
+    except ValueError:
+        pass
+    raise bad_value(text, "scale", "Give a positive number, or one per channel with commas.")
 
 
 def parse_names(text: str) -> str | list[str]:

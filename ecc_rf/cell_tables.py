@@ -18,6 +18,8 @@ from ecc_rf.volumes import open_volume
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ecc_rf.objects import ObjectModel
+
 WITHOUT_PROBABILITY = "Cells are those of a mask: peak_probability and mean_probability are empty."
 UNKNOWN_VOXEL_SIZE = (
     "The voxel size is unknown: positions are in voxels, not in µm, and volumes in voxels, not in µm³."
@@ -33,6 +35,7 @@ def find_cells(
     mask: str | Path | None = None,
     objects: str | Path | None = None,
     finder: CellFinder | None = None,
+    model: ObjectModel | None = None,
     limits: Mapping[str, float | None] | None = None,
     axes: str | None = None,
     voxel_size: tuple[float, float, float] | None = None,
@@ -54,7 +57,7 @@ def find_cells(
         Volume to write, in which each voxel bears its cell's label.
     output : path
         ``.csv`` or ``.parquet``; see `write_cells`.
-    finder, limits, voxel_size, workers, memory, overwrite, progress
+    finder, model, limits, voxel_size, workers, memory, overwrite, progress
         As in `run`. `axes` are those of the probability volume.
 
     Returns
@@ -87,6 +90,7 @@ def find_cells(
             cells = finder.find(
                 volume,
                 raw=image,
+                model=model,
                 mask=mask,
                 voxel_size=size,
                 workers=workers,
@@ -110,7 +114,10 @@ def voxels_as_unit(
     SettingError
         If a setting is in µm: it would silently mean something else.
     """
-    for name, value in (("cell_diameter_um", finder.cell_diameter_um), *limits.items()):
+    in_um = [("cell_diameter_um", finder.cell_diameter_um), ("smoothing_um", finder.smoothing_um or None)]
+    if finder.contrast or finder.min_contrast is not None:
+        in_um.append(("background_window_um", finder.background_window_um))
+    for name, value in (*in_um, *limits.items()):
         if name.endswith("_um") and value is not None:
             raise SettingError(
                 f"The voxel size is unknown, so that {value} µm cannot be told in voxels.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -33,6 +35,12 @@ def print_evaluation(evaluation: Evaluation) -> None:
         table.add_row("[bold]all[/]", "", *_figures(evaluation.pooled))
     console.print(table)
     console.print(f"Rule: {evaluation.rule.describe()}.")
+
+
+def print_normalized(written: Iterable[tuple[Path, tuple[float, ...]]]) -> None:
+    """Each image in a line."""
+    for path, scales in written:
+        print(f"{path}: scale {', '.join(f'{scale:g}' for scale in scales)}")
 
 
 def _figures(score: Score) -> list[str]:

@@ -16,6 +16,7 @@ from ecc_rf.cells import CellFinder, filter_cells, write_cells
 from ecc_rf.classifier import PixelClassifier
 from ecc_rf.errors import OutputError, OutputExistsError, SettingError
 from ecc_rf.ilp import IlastikProject
+from ecc_rf.normalization.reading import ImageReader, NormalizationChoice
 from ecc_rf.prediction import CANONICAL
 from ecc_rf.record import file_hash, image_name, image_record, versions, write_json
 from ecc_rf.volumes import AxisView, open_volume
@@ -23,6 +24,8 @@ from ecc_rf.voxel_values import check_nan_choice
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ecc_rf.objects import ObjectModel
 
 FORMATS = ("ome.zarr", "h5")
 OBJECTS = "objects.ome.zarr"
@@ -61,6 +64,10 @@ class RunSettings:
         Whether ``report.html`` is written.
     overwrite : bool
         Replace results that are there already.
+    normalization : NormalizationChoice
+        Whether images are normalised as they are read.
+    objects_model : path, optional
+        Of the object model, for the record.
     """
 
     axes: str | None = None
@@ -76,6 +83,8 @@ class RunSettings:
     objects: bool = False
     report: bool = True
     overwrite: bool = False
+    normalization: NormalizationChoice = NormalizationChoice()  # noqa: RUF009 (frozen)
+    objects_model: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -112,6 +121,7 @@ def run(
     output: str | Path,
     *,
     finder: CellFinder | None = None,
+    model: ObjectModel | None = None,
     limits: Mapping[str, float | None] | None = None,
     settings: RunSettings | None = None,
     progress: Progress | None = None,
@@ -129,6 +139,8 @@ def run(
         Folder; it is made if it is not there.
     finder : CellFinder, optional
         Settings of the cell detection; default ``CellFinder()``.
+    model : ObjectModel, optional
+        Says which of the cells are cells.
     limits : mapping, optional
         Which cells stay in the table: the limits of `filter_cells`.
     settings : RunSettings, optional
@@ -156,6 +168,9 @@ def run(
     if not settings.probability:
         finder.check_mask(finder.threshold, "a run that stores no probability")
     classifier = PixelClassifier.from_project(project, backend=settings.backend)
+    reader = ImageReader(
+        project.path, paths, settings.normalization, axes=settings.axes, voxel_size=settings.voxel_size
+    )
     folders = result_folders(paths, Path(output))
     for path, folder in zip(paths, folders):
         with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as volume:
@@ -165,7 +180,9 @@ def run(
     # Once for all images: every label of the project is read for it.
     known = [*project.notes, *(f"The stored forest is stale: {reason}." for reason in project.stale())]
     return [
-        _run_one(project, known, classifier, path, folder, finder, dict(limits or {}), settings, progress)
+        _run_one(
+            project, known, classifier, reader, path, folder, finder, model, dict(limits or {}), settings, progress
+        )
         for path, folder in zip(paths, folders)
     ]
 
@@ -174,9 +191,11 @@ def _run_one(
     project: IlastikProject,
     known: list[str],
     classifier: PixelClassifier,
+    reader: ImageReader,
     path: str | Path,
     folder: Path,
     finder: CellFinder,
+    model: ObjectModel | None,
     limits: dict[str, float | None],
     settings: RunSettings,
     progress: Progress | None,
@@ -187,9 +206,10 @@ def _run_one(
     probability = folder / f"{'probability' if settings.probability else 'mask'}.{settings.format}"
     with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as image:
         voxel_size = image.voxel_size or voxels_as_unit(finder, limits, notes)
+        classified, normalization = reader.normalized(image, path)
         with noted(notes):
             prediction = classifier.predict_volume(
-                image,
+                classified,
                 probability,
                 labels=[1],
                 dtype="uint8",
@@ -207,6 +227,7 @@ def _run_one(
             cells = finder.find(
                 probability,
                 raw=image,
+                model=model,
                 mask=settings.mask,
                 voxel_size=voxel_size,
                 workers=settings.workers,
@@ -230,6 +251,8 @@ def _run_one(
             "image": image_record(image),
             "voxel_size_um_zyx": list(voxel_size),
             "settings": {"cells": asdict(finder), "limits": limits, "run": asdict(settings)},
+            "normalization": normalization,
+            "objects_model": None if model is None else {"path": settings.objects_model, **model.training},
             "prediction": asdict(prediction),
             "cells": len(cells),
             "seconds": seconds,

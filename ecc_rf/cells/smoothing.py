@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ecc_rf.cells.cache import BrickCache
 from ecc_rf.cells.inputs import Box, Channel, ProbabilityScale
+from ecc_rf.compiling import compiled
 
 _TRUNCATE = 4.0  # sigmas to which the kernel reaches, as scipy's
 
@@ -88,7 +88,7 @@ def gaussian_taps(sigma: float) -> NDArray[np.float32]:
     return np.asarray(taps / (taps[0] + 2 * taps[1:].sum()), np.float32)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _convolved(
     values: NDArray[np.float32], taps: NDArray[np.float32], shape: tuple[int, int, int]
 ) -> NDArray[np.float32]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ecc_rf.blocks import Block, Grid, Progress, run_blocks
@@ -23,6 +22,7 @@ from ecc_rf.cells.cache import BrickCache
 from ecc_rf.cells.components import Foreground, as_measured
 from ecc_rf.cells.measure import centre_voxels, object_means
 from ecc_rf.cells.parts import CONTRAST, Parts
+from ecc_rf.compiling import compiled
 from ecc_rf.normalization.background import select, spread_floor
 
 GAP_UM, RING_UM = 1.5, 6.0
@@ -144,7 +144,7 @@ def measure_surroundings(
     return results
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _measure(
     raw: NDArray[Any],
     taken: NDArray[np.bool_],
@@ -174,14 +174,14 @@ def _measure(
     return results
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _around(voxel: NDArray[np.int64], axis: int, reach: float, size: NDArray[np.float64], n: int) -> tuple[int, int]:
     """Half-open bounds along an axis of what is at most `reach` µm away, clipped at the array."""
     r = int(reach / size[axis])
     return max(0, voxel[axis] - r), min(n, voxel[axis] + r + 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _ring(
     raw: NDArray[Any],
     taken: NDArray[np.bool_],
@@ -208,7 +208,7 @@ def _ring(
     return n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _peak(raw: NDArray[Any], voxel: NDArray[np.int64], size: NDArray[np.float64]) -> float:
     """The largest value close to the centre."""
     z0, z1 = _around(voxel, 0, GAP_UM + 1e-9, size, raw.shape[0])
@@ -222,7 +222,7 @@ def _peak(raw: NDArray[Any], voxel: NDArray[np.int64], size: NDArray[np.float64]
     return highest
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _difference(raw: NDArray[Any], voxel: NDArray[np.int64], size: NDArray[np.float64], sigma: float) -> float:
     """Difference of two Gaussian means at a voxel; weights beyond the array do not count."""
     wide = sigma * SURROUND

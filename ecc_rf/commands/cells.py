@@ -10,6 +10,7 @@ from ecc_rf.arguments import add_command, cell_options, filter_options, volume_o
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
     from ecc_rf.cells import CellFinder
+    from ecc_rf.objects import ObjectModel
 
 
 def add(commands: Commands) -> None:
@@ -44,13 +45,15 @@ def _cells(a: argparse.Namespace) -> None:
     from ecc_rf import console
     from ecc_rf.cell_tables import find_cells
 
+    settings, model = finder(a)
     cells, notes = find_cells(
         console.at_level(a.probability, a.level),
         a.output,
         raw=a.raw,
         mask=a.mask,
         objects=a.objects,
-        finder=finder(a),
+        finder=settings,
+        model=model,
         limits=limits(a),
         axes=a.axes,
         voxel_size=a.voxel_size,
@@ -71,22 +74,11 @@ def _filter(a: argparse.Namespace) -> None:
     console.print_filter(a.output, before, kept)
 
 
-def finder(a: argparse.Namespace) -> CellFinder:
-    """The settings that `arguments.cell_options` asks for."""
-    from ecc_rf.cells import CellFinder
+def finder(a: argparse.Namespace) -> tuple[CellFinder, ObjectModel | None]:
+    """The settings that `arguments.cell_options` asks for, and the object model."""
+    from ecc_rf.cell_settings import resolve
 
-    return CellFinder(
-        threshold=a.threshold,
-        min_volume=a.min_volume,
-        max_volume=a.max_volume,
-        split=a.split,
-        cell_diameter_um=a.cell_diameter_um,
-        connectivity=a.connectivity,
-        intensity=a.intensity,
-        signal_radius=a.signal_radius,
-        background_radius=a.background_radius,
-        background_percentile=a.background_percentile,
-    )
+    return resolve(vars(a), a.settings, a.objects_model)
 
 
 def limits(a: argparse.Namespace) -> dict[str, float | None]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ecc_rf.arguments import (
     add_command,
     backend_option,
+    normalization_options,
     parallel_options,
     parse_names,
     parse_roi,
@@ -18,6 +20,7 @@ from ecc_rf.arguments import (
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
     from ecc_rf.blocks.remote import Backend
+    from ecc_rf.volumes import Volume
 
 
 def add(commands: Commands) -> None:
@@ -63,6 +66,7 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="take pieces of the image that cannot be read for 0, and name them",
     )
+    normalization_options(classify)
     volume_options(classify)
     resume_options(classify)
     parallel_options(classify)
@@ -73,12 +77,21 @@ def _run(a: argparse.Namespace) -> None:
     from ecc_rf.cell_tables import noted
     from ecc_rf.classifier import PixelClassifier
     from ecc_rf.ilp import IlastikProject
+    from ecc_rf.normalization.reading import ImageReader, NormalizationChoice
+    from ecc_rf.volumes import open_volume
 
     project = IlastikProject.open(a.project)
+    classifier = PixelClassifier.from_project(project, backend=a.backend)
+    path = console.at_level(a.image, a.level)
+    reader = ImageReader(a.project, [path], NormalizationChoice(a.normalize, a.any_normalization, scales=a.scale))
     notes = list(project.notes)
-    with noted(notes):
-        record = PixelClassifier.from_project(project, backend=a.backend).predict_volume(
-            console.at_level(a.image, a.level),
+    with ExitStack() as stack, noted(notes):
+        image: str | Volume = path
+        if reader.changes(path):
+            raw = stack.enter_context(open_volume(path, axes=a.axes, voxel_size=a.voxel_size))
+            image, _ = reader.normalized(raw, path)
+        record = classifier.predict_volume(
+            image,
             a.output,
             labels=a.labels,
             export=a.export,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, backend_option, cell_options, volume_options
+from ecc_rf.arguments import add_command, backend_option, cell_options, normalization_options, volume_options
 from ecc_rf.commands.cells import finder, limits
 
 if TYPE_CHECKING:
@@ -32,13 +32,17 @@ def add(commands: Commands) -> None:
     run.add_argument("--objects", action="store_true", help="write objects.ome.zarr: voxels bear their cell's label")
     run.add_argument("--no-report", action="store_true", help="do not write report.html")
     backend_option(run)
+    normalization_options(run, several=True)
     cell_options(run)
     volume_options(run)
 
 
 def _run(a: argparse.Namespace) -> None:
     from ecc_rf import console
+    from ecc_rf.normalization.reading import NormalizationChoice
     from ecc_rf.pipeline import RunSettings, run
+
+    cells, model = finder(a)
 
     settings = RunSettings(
         axes=a.axes,
@@ -54,12 +58,15 @@ def _run(a: argparse.Namespace) -> None:
         objects=a.objects,
         report=not a.no_report,
         overwrite=a.overwrite,
+        normalization=NormalizationChoice(a.normalize, a.any_normalization, a.together, a.scale),
+        objects_model=a.objects_model,
     )
     results = run(
         a.project,
         [console.at_level(image, a.level) for image in a.images],
         a.output,
-        finder=finder(a),
+        finder=cells,
+        model=model,
         limits=limits(a),
         settings=settings,
         progress=console.progress(a),

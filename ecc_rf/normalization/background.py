@@ -22,9 +22,9 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ecc_rf.compiling import compiled
 from ecc_rf.errors import SettingError
 
 Box = tuple[slice, ...]
@@ -218,7 +218,7 @@ def spread_floor(median: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(0.01 * median, 0) + 10
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def select(values: NDArray[Any], k: int) -> float:
     """The value that sorting would put at place k; it is put there, larger ones behind it (Hoare's FIND, 1961).
 
@@ -248,7 +248,7 @@ def select(values: NDArray[Any], k: int) -> float:
     return float(values[k])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _medians(
     samples: NDArray[np.float32], offset: Triple, count: Triple, step: Triple, reach: Triple, fields: int
 ) -> NDArray[np.float32]:
@@ -279,13 +279,13 @@ def _medians(
     return nodes
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _clipped(middle: int, reach: int, n: int) -> tuple[int, int]:
     """Half-open bounds of a window; a node may lie behind the last sample, but its window does not."""
     return max(0, min(middle - reach, n - 1)), min(n, middle + reach + 1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _between(nodes: NDArray[np.float32], z: int, y: int, pitch: Triple, k: int) -> Any:
     """The value at node k of x, between the nodes of z and y; z, y in voxels from the first node."""
     i, j = z // pitch[0], y // pitch[1]
@@ -296,20 +296,20 @@ def _between(nodes: NDArray[np.float32], z: int, y: int, pitch: Triple, k: int) 
     return near + u * (far - near)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _line(nodes: NDArray[np.float32], z: int, y: int, pitch: Triple, line: NDArray[np.float32]) -> None:
     """The values at one z and y, at all nodes along x."""
     for k in range(nodes.shape[2]):
         line[k] = _between(nodes, z, y, pitch, k)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _shares(pitch: int) -> NDArray[np.float32]:
     """How far each voxel between two nodes is on its way to the next."""
     return np.arange(pitch).astype(np.float32) / np.float32(pitch)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _interpolated(nodes: NDArray[np.float32], at: Triple, pitch: Triple, shape: Triple) -> NDArray[np.float32]:
     out = np.empty(shape, np.float32)
     line = np.empty(nodes.shape[2], np.float32)
@@ -325,7 +325,7 @@ def _interpolated(nodes: NDArray[np.float32], at: Triple, pitch: Triple, shape: 
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _subtracted(
     voxels: NDArray[Any], nodes: NDArray[np.float32], at: Triple, pitch: Triple, scale: np.float32
 ) -> NDArray[np.float32]:
@@ -344,7 +344,7 @@ def _subtracted(
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _at_points(nodes: NDArray[np.float32], points: NDArray[np.int64], pitch: Triple) -> NDArray[np.float32]:
     out = np.empty(len(points), np.float32)
     share = _shares(pitch[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -98,13 +99,14 @@ def read_from_volume(path: str | Path) -> dict[str, Any] | None:
     if parts.format.module == "hdf5":
         import h5py
 
-        with h5py.File(parts.file, "r") as file:
+        # a file that is missing or damaged is reported where it is opened as a volume
+        with contextlib.suppress(OSError, RuntimeError, KeyError), h5py.File(parts.file, "r") as file:
             names = [parts.inner] if parts.inner else list(file)
             found = [file[name] for name in names if isinstance(file.get(name, getlink=True), h5py.HardLink)]
             text = next((node.attrs[ATTRIBUTE] for node in found if ATTRIBUTE in node.attrs), None)
     elif parts.format.module == "ome_zarr":
         metadata = parts.file / "zarr.json"
-        if metadata.is_file():
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             text = json.loads(metadata.read_text()).get("attributes", {}).get(ATTRIBUTE)
     if text is None:
         return None
