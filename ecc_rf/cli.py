@@ -8,14 +8,27 @@ import sys
 from collections.abc import Sequence
 
 from ecc_rf._version import __version__
-from ecc_rf.commands import cells, classify, convert, evaluate, features, info, new, normalize, relink, run, train
+from ecc_rf.commands import (
+    cells,
+    classify,
+    convert,
+    evaluate,
+    features,
+    info,
+    new,
+    normalize,
+    relink,
+    run,
+    train,
+    train_objects,
+)
 from ecc_rf.errors import EccError
 from ecc_rf.printable import printable
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
-_COMMANDS = (run, info, classify, cells, normalize, evaluate, new, train, relink, features, convert)
+_COMMANDS = (run, info, classify, cells, normalize, evaluate, train_objects, new, train, relink, features, convert)
 """In the order of the help."""
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from ecc_rf.evaluation import Evaluation, Score
+    from ecc_rf.objects import ObjectModel
 
 
 def wide_console() -> Console:
@@ -35,6 +36,14 @@ def print_evaluation(evaluation: Evaluation) -> None:
         table.add_row("[bold]all[/]", "", *_figures(evaluation.pooled))
     console.print(table)
     console.print(f"Rule: {evaluation.rule.describe()}.")
+
+
+def print_object_model(path: str, model: ObjectModel) -> None:
+    """What a model was trained on, in two lines."""
+    training = model.training
+    print(f"{path}: trained on {training['cells']} cells and {training['others']} others, cut {model.cut:g}")
+    shares = training["out_of_bag"]
+    print(f"  out of bag: precision {shares['precision']:.3f}, recall {shares['recall']:.3f} of the candidates")
 
 
 def print_normalized(written: Iterable[tuple[Path, tuple[float, ...]]]) -> None:

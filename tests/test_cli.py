@@ -19,7 +19,7 @@ from ecc_rf import open_volume
 from ecc_rf.cli import main
 
 COMMANDS = (
-    *("run", "info", "classify", "cells", "filter", "evaluate", "normalize"),
+    *("run", "info", "classify", "cells", "filter", "evaluate", "normalize", "train-objects"),
     *("new", "train", "relink", "features", "convert"),
 )
 

@@ -213,3 +213,26 @@ def test_models_that_are_none(
         model.probabilities(candidates[1].drop(columns="contrast"))
     with pytest.raises(SettingError, match="at least 5 of each"):
         train_object_model(candidates[1][:6], np.ones(6, bool))
+
+
+def test_train_objects_then_cells(
+    tmp_path: Path,
+    model: ObjectModel,
+    candidates: tuple[Path, pd.DataFrame, np.ndarray],
+    fixtures: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    probability, _, is_cell = candidates
+    brain, out = str(fixtures / "brain.h5"), tmp_path / "model.h5"
+    truth = ["--truth", str(fixtures / "truth.csv")]
+    settings = ["--threshold", "0.2", "--smoothing-um", "1.0", "--seed", "3"]
+    arguments = ["train-objects", str(probability), "--raw", brain, "-o", str(out), *settings, "-q"]
+    assert main([*arguments, *truth]) == 0
+    assert f"{is_cell.sum()} cells and {(~is_cell).sum()} others" in capsys.readouterr().out
+    trained = ObjectModel.load(out)
+    assert trained.training == model.training
+    assert trained.finder == {"threshold": 0.2, "smoothing_um": 1.0, "contrast": True}
+    assert "already" in fails(capsys, *arguments, *truth)
+    assert "1 probability volumes, 1 raw images and 2 truths" in fails(
+        capsys, *arguments, *truth, str(fixtures / "truth.csv"), "--overwrite"
+    )
