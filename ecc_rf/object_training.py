@@ -14,6 +14,7 @@ from ecc_rf.cells import CellFinder
 from ecc_rf.errors import OutputExistsError, SettingError
 from ecc_rf.evaluation import MatchingRule, match, read_truth
 from ecc_rf.objects import ObjectModel, train_object_model
+from ecc_rf.objects.training import DEFAULT_CUT
 from ecc_rf.volumes import open_volume
 
 CANDIDATES = CellFinder(threshold=0.35, min_volume=2, smoothing_um=1.62, contrast=True)
@@ -29,7 +30,7 @@ def train_from_volumes(
     finder: CellFinder = CANDIDATES,
     rule: MatchingRule | None = None,
     seed: int = 0,
-    cut: float = 0.3,
+    cut: float = DEFAULT_CUT,
     voxel_size: tuple[float, float, float] | None = None,
     workers: int | None = None,
     memory: str | int | None = None,

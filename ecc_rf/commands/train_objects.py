@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
     )
     train.add_argument("-o", "--output", metavar="MODEL", required=True, help="the model, .h5")
     train.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes; default 0")
-    train.add_argument("--cut", type=float, default=0.3, metavar="P", help="least probability of a cell; default 0.3")
+    train.add_argument("--cut", type=float, default=0.25, metavar="P", help="least probability of a cell; default 0.25")
     rule_options(train)
     cell_options(train)
     volume_options(train, block=False)

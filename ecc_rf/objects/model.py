@@ -52,7 +52,7 @@ class ObjectModel:
     """
 
     forest: RandomForest
-    cut: float = 0.3
+    cut: float = 0.25
     finder: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TREES = 150
 LEAF = 5  # candidates in a leaf, at least: judgements at the limit of visibility are noisy
 FEWEST = 5  # judged candidates of each kind: below, a leaf of each cannot be filled
-DEFAULT_CUT = 0.3  # recall is worth more than precision at this stage: the candidates are chosen already
+DEFAULT_CUT = 0.25  # about the best of 0.15 to 0.35 with strokes of other brains or patches (docs/accuracy.md)
 
 
 def train_object_model(
