@@ -152,6 +152,8 @@ def test_what_needs_the_probability_is_refused_before_the_start(
     table = ["-o", str(tmp_path / "cells.csv"), "-q"]
     assert main(["cells", mask, *table, "--max-volume", "60"]) == 2
     assert "split by their probability" in capsys.readouterr().err
+    assert main(["cells", mask, *table, "--smoothing-um", "2"]) == 2
+    assert "need the probability itself" in capsys.readouterr().err
     assert main(["cells", mask, *table, "--threshold", "0.6"]) == 2
     assert "above 0.7, but cells are looked for above 0.6" in capsys.readouterr().err
     assert not (tmp_path / "cells.csv").exists()

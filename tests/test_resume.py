@@ -367,7 +367,7 @@ def compute_remotely(folder: Job, backend: Backend, progress: Killing) -> Path:
         dtype="uint8",
         block_shape=(16, 32, 32),
         workers=2,
-        backend=backend,
+        processes=backend,
         progress=progress,
     )
     assert progress.killed

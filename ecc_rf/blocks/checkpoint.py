@@ -25,6 +25,7 @@ from typing import Any, Self
 from ecc_rf.blocks.ledger import Journal, Ledger, ledger_error
 from ecc_rf.blocks.owner import WHOLE, Owner, Part, live_owners
 from ecc_rf.errors import OutputBusyError, OutputExistsError, ResumeError, SettingError
+from ecc_rf.volumes.user_paths import is_there
 
 COMMIT_SECONDS = 1.0
 """Finished blocks are noted this often: so much work a kill costs, beside the blocks that are under way."""
@@ -69,7 +70,7 @@ class Checkpoint:
             )
         if restart:
             self._remove_all()
-        if final.exists() and not overwrite and not self.folder.exists():
+        if is_there(final) and not overwrite and not is_there(self.folder):
             self._sweep()  # the last run may have been cut off behind its last step
             raise OutputExistsError(
                 "There is an output of this name already.",
@@ -78,7 +79,7 @@ class Checkpoint:
             )
 
     def _remove_all(self) -> None:
-        if self.folder.exists() and live_owners(self.folder):
+        if is_there(self.folder) and live_owners(self.folder):
             raise OutputBusyError(
                 "Another run is at work on this output.", where=str(self.final), do="Stop it, or wait for it."
             )
@@ -88,7 +89,7 @@ class Checkpoint:
     @property
     def complete(self) -> bool:
         """Whether the output has its name, and only the ledger was left to be removed."""
-        if not (self.folder.exists() and self.final.exists()):
+        if not (is_there(self.folder) and is_there(self.final)):
             return False
         mark = Ledger(self.folder).journal(_COMPLETE)
         # What bore the name before, if anything did, is not what bears it now.
@@ -96,7 +97,7 @@ class Checkpoint:
 
     def _final_number(self) -> bytes:
         """The number of what bears the final name, which stays the same on all machines that see the file system."""
-        return str(self.final.stat().st_ino).encode() if self.final.exists() else b""
+        return str(self.final.stat().st_ino).encode() if is_there(self.final) else b""
 
     def open(self, fingerprint: Mapping[str, Any], layout: Mapping[str, Any]) -> dict[str, Any]:
         """Begin, or go on with what was begun.
@@ -113,7 +114,7 @@ class Checkpoint:
         OutputBusyError
             If another run is at work on it.
         """
-        if not self.folder.exists():
+        if not is_there(self.folder):
             self._create(fingerprint, layout)
         self.ledger = Ledger(self.folder)
         self.ledger.refuse_other(fingerprint)
@@ -255,6 +256,8 @@ def remove_tree(path: Path) -> None:
 
     A folder is renamed first, so that nobody takes a half-removed one for a whole one.
     """
+    if not os.path.lexists(path):
+        return
     if path.is_dir() and not path.is_symlink():
         doomed = path.with_name(f"{path.name}-{uuid.uuid4().hex[:8]}")
         with suppress(FileNotFoundError):

@@ -302,13 +302,19 @@ class CellFinder:
         Raises
         ------
         SettingError
-            If cells are looked for at another threshold, or objects are to be split.
+            If cells are looked for at another threshold or in smoothed probabilities, or objects are to be split.
         """
         if threshold != self.threshold:
             raise SettingError(
                 f"The mask holds the voxels above {threshold}, but cells are looked for above {self.threshold}.",
                 where=name,
                 do=f"Give the threshold {threshold}, or export a mask or the probability for {self.threshold}.",
+            )
+        if self.smoothing_um > 0 or self.low_threshold is not None:
+            raise SettingError(
+                "Smoothing and a low threshold need the probability itself, which a mask lacks.",
+                where=name,
+                do="Store the probability instead of the mask, or leave smoothing_um and low_threshold out.",
             )
         if self.max_volume is not None and self.split != "none":
             raise SettingError(

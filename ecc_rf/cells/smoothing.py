@@ -43,6 +43,7 @@ class SmoothedChannel(Channel):
         self.voxel_size = probability.voxel_size
         self.dtype = np.dtype(np.float32)
         self.drange = (0.0, 1.0)
+        self.mask_threshold = None  # a mask has no probability to smooth: it is refused before
         self.chunks = None  # never kept: what is kept are the bricks of the volume itself
         self._probability, self._scale, self._mask, self._cache = probability, scale, mask, cache
         self._taps = [

@@ -80,9 +80,7 @@ class LaneLabels:
         values = np.concatenate(
             [np.empty(0, np.uint8), *(block.array[tuple(hit.T)] for hit, block in zip(hits, blocks))]
         )
-        twice = _labelled_twice(coords, values)
-        remark = [f"{twice} voxels are labelled twice, each time otherwise; the later label counts"] if twice else []
-        return cls.from_voxels(axes, coords, values, [*notes, *remark])
+        return cls.from_voxels(axes, coords, values, notes)
 
     @classmethod
     def from_voxels(
@@ -111,10 +109,12 @@ class LaneLabels:
             raise LabelError(f"labels {values.min()} to {values.max()}; a project can hold 1 to 255")
         order = np.lexsort(coords.T[::-1])  # stable: of equal voxels the last one given stays last
         coords, values = coords[order], values[order]
+        twice = _labelled_twice(coords, values)
+        remark = [f"{twice} voxels are labelled twice, each time otherwise; the later label counts"] if twice else []
         last = np.ones(len(coords), bool)
         last[:-1] = (coords[1:] != coords[:-1]).any(axis=1)
         keep = last & (values != 0) & (values != ERASER)
-        return cls(axes, coords[keep].astype(np.int64), values[keep].astype(np.uint8), tuple(notes))
+        return cls(axes, coords[keep].astype(np.int64), values[keep].astype(np.uint8), (*notes, *remark))
 
     @classmethod
     def empty(cls, axes: str) -> LaneLabels:
@@ -151,14 +151,16 @@ class LaneLabels:
 
 
 def _labelled_twice(coords: NDArray[np.int64], values: NDArray[Any]) -> int:
-    """Voxels that have two labels, erasing aside.
+    """Voxels that have two labels, erasing aside; equal voxels stand one behind the other.
 
-    >>> _labelled_twice(np.array([[0, 1], [0, 2], [0, 1], [0, 2]]), np.array([1, 1, 2, 1]))
+    >>> _labelled_twice(np.array([[0, 1], [0, 1], [0, 1], [0, 2], [0, 2]]), np.array([1, 2, 1, 1, 1]))
     1
     """
     given = (values != 0) & (values != ERASER)
-    voxels = np.unique(np.column_stack([coords[given], values[given]]), axis=0)[:, :-1]
-    return len(np.unique(voxels[1:][(voxels[1:] == voxels[:-1]).all(axis=1)], axis=0))
+    coords, values = coords[given], values[given]
+    same = (coords[1:] == coords[:-1]).all(axis=1)
+    voxel = np.cumsum(~same)
+    return len(np.unique(voxel[same & (values[1:] != values[:-1])]))
 
 
 def read_labels(
