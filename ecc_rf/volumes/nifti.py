@@ -1,12 +1,21 @@
-"""NIfTI, read only: x, y, z, t in the file are handed out as tzyx.
+"""NIfTI: x, y, z, t and channel in the file are handed out as ctzyx.
 
-Blocks of a compressed file are found by decompressing all that is before them: read such a file from its start, in few
-large pieces. Threads may share a volume; nibabel locks the file.
+Blocks of a compressed file are found by decompressing all that is before them: read such a file from its start to its
+end, then it is decompressed once. Threads may share a volume; nibabel locks the file.
+
+Written are NIfTI-1, or NIfTI-2 where an axis is longer than 32,767 voxels; the axes in the order x, y, z, t, channel,
+with the voxel size in mm and as the module `nifti_geometry` says. A compressed file is written uncompressed first, and
+compressed when all its blocks are there. The data range and attributes are not kept.
 """
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import math
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import nibabel
@@ -14,12 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecc_rf.errors import FormatError
-from ecc_rf.volumes.axes import check_axes
-from ecc_rf.volumes.base import BaseVolume, Slices, Source, VoxelSize, check_voxels, damage_reported
+from ecc_rf.volumes.array import ArrayVolume, reserve_space
+from ecc_rf.volumes.axes import AxisView, check_axes
+from ecc_rf.volumes.base import BaseVolume, Slices, Source, Target, VoxelSize, check_voxels, damage_reported
+from ecc_rf.volumes.nifti_geometry import header_bytes, plain_affine
 from ecc_rf.volumes.units import voxel_size_from
 
 # the fifth dimension of NIfTI holds several values per voxel
 _AXES = {2: "yx", 3: "zyx", 4: "tzyx", 5: "ctzyx"}
+_COMPRESSION = 1  # noise does not become much smaller, only slower, with more
+_PIECE = 2**24
 
 
 class NiftiVolume(BaseVolume):
@@ -43,10 +56,39 @@ class NiftiVolume(BaseVolume):
     def _read(self, slices: Slices) -> NDArray[Any]:
         return np.asarray(self._data[slices[::-1]]).T
 
+    def _release(self) -> None:
+        self._data = None  # lets go of the file
+
+
+class CompressedTarget(ArrayVolume):
+    """A map of the uncompressed file, which is compressed at the end."""
+
+    def __init__(self, name: str, array: NDArray[Any], axes: str, target: Target) -> None:
+        super().__init__(name, array, axes, voxel_size=target.voxel_size, drange=target.drange, output=target.output)
+        self._path = target.output.path
+        self._wanted = True
+
+    def discard(self) -> None:
+        self._wanted = False
+        super().discard()
+
+    def _release(self) -> None:
+        super()._release()
+        if not self._wanted:
+            return
+        smaller = self._path.with_name(self._path.name + ".gz")
+        try:
+            with self._path.open("rb") as plain, smaller.open("wb") as file, _compressing(file) as compressed:
+                shutil.copyfileobj(plain, compressed, _PIECE)
+            smaller.replace(self._path)
+        finally:
+            smaller.unlink(missing_ok=True)
+
 
 def open_source(source: Source) -> NiftiVolume:
     with damage_reported(source.name):
-        image = nibabel.load(source.path)
+        # the file stays open, so that what is read from start to end is decompressed only once
+        image = nibabel.load(source.path, keep_file_open=True)
         if not isinstance(image, nibabel.Nifti1Image):
             raise FormatError(f"the file is {type(image).__name__}, not NIfTI", source.name)
         data: Any = image.dataobj
@@ -57,7 +99,85 @@ def open_source(source: Source) -> NiftiVolume:
         return NiftiVolume(source, image)
 
 
+def create_target(target: Target) -> ArrayVolume | AxisView:
+    ndim = next(n for n, axes in _AXES.items() if set(target.axes) <= set(axes))
+    stored, extents = _AXES[ndim], dict(zip(target.axes, target.shape))
+    shape = tuple(extents.get(axis, 1) for axis in stored)
+    header = header_bytes(
+        shape[::-1],
+        target.dtype,
+        plain_affine(target.voxel_size),
+        sized=target.voxel_size is not None,
+        name=target.output.name,
+    )
+    path = target.output.path
+    path.write_bytes(header)
+    array = np.memmap(path, target.dtype.newbyteorder("<"), "r+", offset=len(header), shape=shape)
+    reserve_space(path)
+    name = target.output.name
+    volume = (
+        CompressedTarget(name, array, stored, target)
+        if target.output.final.name.lower().endswith(".gz")
+        else ArrayVolume(name, array, stored, voxel_size=target.voxel_size, drange=target.drange, output=target.output)
+    )
+    return volume if stored == target.axes else AxisView(volume, target.axes)
+
+
+def write_planes(
+    path: Path,
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    affine: NDArray[np.float64],
+    planes: Iterable[NDArray[Any]],
+    *,
+    sized: bool,
+    compressed: bool,
+    name: str,
+) -> None:
+    """Write a file from its start to its end, without anything beside it.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is written, whatever its extension.
+    shape : (z, y, x)
+    dtype : dtype
+    affine : (4, 4) ndarray
+        From voxel x, y, z to the world in mm.
+    planes : iterable of (z, y, x) ndarray
+        One or some planes at a time, in order.
+    sized, name
+        As for `header_bytes`.
+    compressed : bool
+        Whether to compress it with gzip.
+
+    Raises
+    ------
+    FormatError
+        If NIfTI has no such type of voxels.
+    """
+    header = header_bytes(shape[::-1], dtype, affine, sized=sized, name=name)
+    stored = dtype.newbyteorder("<")
+    pieces: Iterable[Any] = itertools.chain([header], (np.ascontiguousarray(some, stored).data for some in planes))
+    with path.open("wb") as file:
+        if compressed:
+            with _compressing(file) as smaller:
+                smaller.writelines(pieces)
+        else:
+            file.writelines(pieces)
+
+
+def _compressing(file: Any) -> gzip.GzipFile:
+    """Without name and time, so that the same image gives the same bytes."""
+    return gzip.GzipFile(filename="", mode="wb", compresslevel=_COMPRESSION, fileobj=file, mtime=0)
+
+
 def _voxel_size(header: Any, axes: str) -> VoxelSize | None:
     unit = header.get_xyzt_units()[0]
-    sizes = dict(zip("xyz", map(float, header.get_zooms())))
-    return voxel_size_from(axes, _AXES[len(axes)], sizes, dict.fromkeys("zyx", unit))
+    # what was put in, not the neighbour of it that float32 holds
+    sizes = dict(zip("xyz", (float(f"{zoom:.7g}") for zoom in header.get_zooms())))
+    size = voxel_size_from(axes, _AXES[len(axes)], sizes, dict.fromkeys("zyx", unit))
+    if size is None:
+        return None
+    z, y, x = (float(f"{extent:.7g}") for extent in size)
+    return z, y, x

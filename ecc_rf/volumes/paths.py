@@ -32,7 +32,7 @@ FORMATS = (
     Format("N5", "n5", (".n5",), holds_datasets=True),
     Format("NPY", "npy", (".npy",), (".npy",)),
     Format("NPZ", "npz", (".npz",), holds_datasets=True),
-    Format("NIfTI", "nifti", (".nii", ".nii.gz")),
+    Format("NIfTI", "nifti", (".nii", ".nii.gz"), (".nii", ".nii.gz")),
     Format("PNG, JPEG, BMP", "image", (".png", ".jpg", ".jpeg", ".bmp")),
 )
 

@@ -238,9 +238,9 @@ def create_volume(
     Parameters
     ----------
     path : str or Path
-        ``out.h5/name``, ``out.ome.zarr``, ``out.tif`` or ``out.npy``. An HDF5 file is replaced as a whole, never
-        added to. Missing folders are made. What each format stores is said in its module: only HDF5 and OME-Zarr
-        keep everything, TIFF keeps the voxel size, NPY the voxels alone.
+        ``out.h5/name``, ``out.ome.zarr``, ``out.tif``, ``out.nii.gz`` or ``out.npy``. An HDF5 file is replaced as a
+        whole, never added to. Missing folders are made. What each format stores is said in its module: only HDF5 and
+        OME-Zarr keep everything, TIFF and NIfTI keep the voxel size, NPY the voxels alone.
     shape, axes, chunks, shards
         In the same order. Shards are files of many chunks (OME-Zarr only); whoever writes in parallel writes whole
         shards. See `shard_shape`.
