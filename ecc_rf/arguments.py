@@ -247,3 +247,46 @@ def parse_roi(text: str) -> dict[str, tuple[int | None, int | None]]:
 
 def bad_value(text: str, what: str, do: str) -> argparse.ArgumentTypeError:
     return argparse.ArgumentTypeError(f"{text!r} is no {what}. {do}")
+
+
+def parse_offset(text: str) -> tuple[int, int, int]:
+    """
+    >>> parse_offset("10,0,250")
+    (10, 0, 250)
+    """
+    try:
+        z, y, x = (int(part) for part in text.split(","))
+        if min(z, y, x) >= 0:
+            return z, y, x
+    except ValueError:
+        pass
+    raise bad_value(text, "voxel", "Give three whole numbers from 0: Z,Y,X, such as 10,0,250.")
+
+
+def parse_factors(text: str) -> tuple[int, int, int]:
+    """
+    >>> parse_factors("1,2,2"), parse_factors("2")
+    ((1, 2, 2), (1, 2, 2))
+    """
+    try:
+        factors = [int(part) for part in text.split(",")]
+        z, y, x = [1, factors[0], factors[0]] if len(factors) == 1 else factors
+        if min(z, y, x) > 0:
+            return z, y, x
+    except ValueError:
+        pass
+    raise bad_value(text, "downsampling", "Give one whole number for y and x, or three, Z,Y,X, such as 1,2,2.")
+
+
+def parse_mapping(text: str) -> dict[int, int | str]:
+    """
+    >>> parse_mapping("5=1, 9=false signal,7=0")
+    {5: 1, 9: 'false signal', 7: 0}
+    """
+    mapping: dict[int, int | str] = {}
+    for part in text.split(","):
+        value, _, label = (piece.strip() for piece in part.partition("="))
+        if not value.isdecimal() or not label or int(value) in mapping:
+            raise bad_value(text, "mapping", "Give VALUE=LABEL, each value once, such as 5=1,9=background.")
+        mapping[int(value)] = int(label) if label.isdecimal() else label
+    return mapping

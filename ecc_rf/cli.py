@@ -15,6 +15,7 @@ from ecc_rf.commands import (
     evaluate,
     features,
     info,
+    labels,
     new,
     normalize,
     relink,
@@ -28,7 +29,7 @@ from ecc_rf.printable import printable
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
-_COMMANDS = (run, info, classify, cells, normalize, evaluate, train_objects, new, train, relink, features, convert)
+_COMMANDS = (run, info, classify, cells, normalize, evaluate, train_objects, new, train, relink, labels, features, convert)
 """In the order of the help."""
 
 
