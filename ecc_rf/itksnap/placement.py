@@ -20,6 +20,9 @@ from ecc_rf.itksnap.frame import Frame, Zyx
 
 _SAME = 0.01  # voxel sizes that differ by less are the same: they are typed in, rounded, and kept in float32
 _ON_VOXEL = 0.25  # of a voxel: an origin is kept in float32, and converted between units on the way
+_FORGOTTEN = (
+    "the origin is taken to be in µm: ITK before 5.4 converts the voxel size of such images, and not the origin"
+)
 _STRAIGHT = 0.02  # of a direction: files hold quaternions and matrices in float32
 
 
@@ -213,11 +216,13 @@ def _relative(
         return fitted
     size, scale, notes = fitted
     reason = ""
-    for unit in (1.0, 1e-3):  # ITK before 5.4 forgets to convert the origin of an image in µm
+    for unit, remark in ((1.0, ""), (1e-3, _FORGOTTEN)):
         at = directions.T @ (affine[:3, 3] * unit - origin) / size
         first = np.where(flipped, at - scale * (counts - 1), at) - (scale - 1) / 2
         start = np.rint(first).astype(int)
-        if np.abs(first - start).max() > _ON_VOXEL:
+        # a thousandth of any small offset is nearly 0: the second reading must be exact but for float32
+        tolerance = 4e-4 + 2.5e-7 * np.abs(first) if remark else _ON_VOXEL
+        if (np.abs(first - start) > tolerance).any():
             reason = reason or f"its voxels lie between the image's: it begins at {_rounded(first)}"
         elif (start < 0).any() or (start + scale * counts > extents + scale - 1).any():
             reason = reason or f"it would begin at z, y, x = {_zyx(start)} and reach out of the image"
