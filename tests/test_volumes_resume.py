@@ -17,7 +17,7 @@ from ecc_rf.errors import OutputExistsError, ResumeError
 from ecc_rf.volumes import AxisView, WritableVolume, create_volume, open_volume
 from tests.test_volumes_writing import SIZE, data, named, stored_bytes
 
-FILES = ["out.h5", "out.ome.zarr", "out.npy", "out.ome.tif"]
+FILES = ["out.h5", "out.ome.zarr", "out.npy", "out.ome.tif", "out.nii", "out.nii.gz"]
 ARRAY = data((9, 10, 12))
 TARGET: dict[str, Any] = {
     "shape": ARRAY.shape,
@@ -143,10 +143,11 @@ def test_half_written_chunks_are_swept_away(tmp_path: Path) -> None:
     ],
 )
 def test_refuses_another_output(path: Path, options: dict[str, Any], reason: str) -> None:
-    """As far as the format stores what is different: NPY has shape and dtype alone, TIFF the voxel size beside them."""
+    """As far as the format stores what is different: NPY has shape and dtype alone, TIFF and NIfTI also the size."""
     resume(path).suspend()
     before = stored_bytes(unfinished(path))
-    stores = {".npy": {"dtype", "shape"}, ".tif": {"dtype", "shape", "voxel_size"}}
+    no_more = {"dtype", "shape", "voxel_size"}
+    stores = {".npy": {"dtype", "shape"}, ".tif": no_more, ".nii": no_more, ".gz": no_more}
     if set(options) <= stores.get(path.suffix, set(TARGET)):
         with pytest.raises(ResumeError, match=f"another one: its .*({reason})"):
             resume(path, **options)

@@ -11,6 +11,7 @@ compressed when all its blocks are there. The data range and attributes are not 
 from __future__ import annotations
 
 import gzip
+import io
 import itertools
 import math
 import shutil
@@ -27,6 +28,7 @@ from ecc_rf.volumes.array import ArrayVolume, reserve_space
 from ecc_rf.volumes.axes import AxisView, check_axes
 from ecc_rf.volumes.base import BaseVolume, Slices, Source, Target, VoxelSize, check_voxels, damage_reported
 from ecc_rf.volumes.nifti_geometry import header_bytes, plain_affine
+from ecc_rf.volumes.unfinished import sync_path
 from ecc_rf.volumes.units import voxel_size_from
 
 # the fifth dimension of NIfTI holds several values per voxel
@@ -61,28 +63,38 @@ class NiftiVolume(BaseVolume):
 
 
 class CompressedTarget(ArrayVolume):
-    """A map of the uncompressed file, which is compressed at the end."""
+    """A map of the uncompressed file, which is compressed when all its blocks are there."""
 
-    def __init__(self, name: str, array: NDArray[Any], axes: str, target: Target) -> None:
-        super().__init__(name, array, axes, voxel_size=target.voxel_size, drange=target.drange, output=target.output)
-        self._path = target.output.path
-        self._wanted = True
-
-    def discard(self) -> None:
-        self._wanted = False
-        super().discard()
+    def _complete(self) -> Path:
+        self._sync(())
+        try:
+            with (
+                self._plain.open("rb") as source,
+                self._smaller.open("wb") as file,
+                _compressing(file) as compressed,
+            ):
+                shutil.copyfileobj(source, compressed, _PIECE)
+            sync_path(self._smaller)
+        except BaseException:
+            self._smaller.unlink(missing_ok=True)
+            raise
+        return self._smaller
 
     def _release(self) -> None:
-        super()._release()
-        if not self._wanted:
-            return
-        smaller = self._path.with_name(self._path.name + ".gz")
         try:
-            with self._path.open("rb") as plain, smaller.open("wb") as file, _compressing(file) as compressed:
-                shutil.copyfileobj(plain, compressed, _PIECE)
-            smaller.replace(self._path)
-        finally:
-            smaller.unlink(missing_ok=True)
+            super()._release()
+        except BaseException:
+            self._smaller.unlink(missing_ok=True)
+            raise
+
+    @property
+    def _plain(self) -> Path:
+        assert self._output is not None
+        return self._output.path
+
+    @property
+    def _smaller(self) -> Path:
+        return self._plain.with_name(self._plain.name + "-gz")
 
 
 def open_source(source: Source) -> NiftiVolume:
@@ -110,17 +122,39 @@ def create_target(target: Target) -> ArrayVolume | AxisView:
         sized=target.voxel_size is not None,
         name=target.output.name,
     )
-    path = target.output.path
-    path.write_bytes(header)
-    array = np.memmap(path, target.dtype.newbyteorder("<"), "r+", offset=len(header), shape=shape)
+    path, dtype = target.output.path, target.dtype.newbyteorder("<")
+
+    def write(new: Path) -> None:
+        new.write_bytes(header)
+        with new.open("r+b") as file:
+            file.truncate(len(header) + dtype.itemsize * math.prod(shape))
+
+    target.output.begin(write, _describe)
     reserve_space(path)
-    name = target.output.name
-    volume = (
-        CompressedTarget(name, array, stored, target)
-        if target.output.final.name.lower().endswith(".gz")
-        else ArrayVolume(name, array, stored, voxel_size=target.voxel_size, drange=target.drange, output=target.output)
+    kind = CompressedTarget if target.output.final.name.lower().endswith(".gz") else ArrayVolume
+    volume = kind(
+        target.output.name,
+        np.memmap(path, dtype, "r+", offset=len(header), shape=shape),
+        stored,
+        voxel_size=target.voxel_size,
+        drange=target.drange,
+        output=target.output,
     )
     return volume if stored == target.axes else AxisView(volume, target.axes)
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        block = file.read(nibabel.Nifti2Header.single_vox_offset)
+    kind: Any = nibabel.Nifti1Header if block[:4] == (348).to_bytes(4, "little") else nibabel.Nifti2Header
+    header = kind.from_fileobj(io.BytesIO(block))
+    return {
+        "shape": header.get_data_shape(),
+        "dtype": str(header.get_data_dtype()),
+        "voxel size": header.get_zooms(),
+        "unit": header.get_xyzt_units()[0],
+        "bytes": path.stat().st_size,
+    }
 
 
 def write_planes(
