@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecc_rf.errors import EccError
 from ecc_rf.ilp import Lane
+from ecc_rf.volumes import Volume, internal_axes
 from ecc_rf.volumes.base import VoxelSize
 from ecc_rf.volumes.nifti_geometry import plain_affine, read_geometry
 from ecc_rf.volumes.paths import split_path
@@ -70,11 +73,32 @@ def lane_frame(lane: Lane) -> Frame:
     if lane.shape is None:
         lane.open().close()  # says what is missing
     axes = lane.axes
-    extents = dict(zip(axes, lane.shape or ()))
-    voxel_size, own = _seen(lane, axes)
+    shape = lane.shape or ()
+    path = lane.location.path
+    voxel_size = None
+    if path is not None:
+        try:
+            with lane.open() as volume:
+                voxel_size = volume.voxel_size
+        except EccError:  # the labels can be used without it
+            path = None
+    return _frame(str(lane), axes, shape, lane.internal_axes, voxel_size, path)
+
+
+def image_frame(volume: Volume, path: str | Path) -> Frame:
+    """The frame of an image that need not be one of a project."""
+    internal = internal_axes(volume.axes, volume.shape)
+    return _frame(volume.name, volume.axes, volume.shape, internal, volume.voxel_size, str(path))
+
+
+def _frame(
+    name: str, axes: str, shape: Sequence[int], internal: str, voxel_size: VoxelSize | None, path: str | None
+) -> Frame:
+    extents = dict(zip(axes, shape))
+    own = None if path is None else _own_affine(path, axes)
     return Frame(
-        name=str(lane),
-        internal=lane.internal_axes,
+        name=name,
+        internal=internal,
         times=extents.get("t", 1),
         shape=(extents.get("z", 1), extents["y"], extents["x"]),
         channels=extents.get("c", 1),
@@ -84,19 +108,11 @@ def lane_frame(lane: Lane) -> Frame:
     )
 
 
-def _seen(lane: Lane, axes: str) -> tuple[VoxelSize | None, NDArray[np.float64] | None]:
-    """Voxel size and transform as the image says them; None if it does not, or is not there."""
-    path = lane.location.path
-    if path is None:
-        return None, None
-    try:
-        with lane.open() as volume:
-            voxel_size = volume.voxel_size
-        own = None
-        in_order = "".join(axis for axis in axes if axis in "zyx") in ("zyx", "yx")
-        if split_path(path).format.module == "nifti" and in_order:
-            transforms = read_geometry(path).transforms
-            own = transforms.get("sform", transforms.get("qform"))
-        return voxel_size, own
-    except EccError:  # the labels can be used without it
-        return None, None
+def _own_affine(path: str, axes: str) -> NDArray[np.float64] | None:
+    """What a NIfTI image says, if it is read in its own order."""
+    in_order = "".join(axis for axis in axes if axis in "zyx") in ("zyx", "yx")
+    parts = split_path(path)
+    if parts.format.module != "nifti" or not in_order:
+        return None
+    transforms = read_geometry(parts.file).transforms
+    return transforms.get("sform", transforms.get("qform"))

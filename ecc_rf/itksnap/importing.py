@@ -15,12 +15,13 @@ from ecc_rf.ilp import IlastikProject, LaneLabels, ProjectChanges, edit_project
 from ecc_rf.ilp.colors import label_colors
 from ecc_rf.itksnap.description import Color, read_description
 from ecc_rf.itksnap.frame import Frame, Zyx, lane_frame
-from ecc_rf.itksnap.mapping import MOST_LABELS, resolve_mapping
+from ecc_rf.itksnap.mapping import MOST_LABELS, LabelMapping, resolve_mapping
 from ecc_rf.itksnap.placement import Placement, place_as_stored, place_by_transforms
 from ecc_rf.itksnap.reading import labelled_voxels
 from ecc_rf.volumes import open_volume
 from ecc_rf.volumes.nifti_geometry import read_geometry
 from ecc_rf.volumes.paths import split_path
+from ecc_rf.volumes.unfinished import UnfinishedOutput
 
 Merge = Literal["replace", "keep", "overwrite"]
 
@@ -137,7 +138,45 @@ def import_labels(
     names = list(project.label_names if after is None else after.label_names)
     colors = list(project.label_colors if after is None else after.label_colors)
     found = project.lane(lane)
-    frame = lane_frame(found)
+    old = after.labels if after is not None and after.lane == found.index else project.labels(found.index)
+    read = read_labels(path, lane_frame(found), names, settings, old)
+    usual = label_colors(None, len(read.mapping.names))[len(names) :]
+    return ImportedLabels(
+        lane=found.index,
+        labels=read.labels,
+        label_names=read.mapping.names,
+        label_colors=colors + [color or default for color, default in zip(read.mapping.new_colors, usual)],
+        counts=read.counts,
+        notes=read.notes,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ReadLabels:
+    """The labels of a file together with old ones, and what the values mean."""
+
+    labels: LaneLabels
+    mapping: LabelMapping
+    counts: dict[int, int]
+    notes: tuple[str, ...]
+
+
+def read_labels(
+    path: str | Path, frame: Frame, names: Sequence[str], settings: ImportSettings, old: LaneLabels | None = None
+) -> ReadLabels:
+    """Read a label file for an image, whether or not it is one of a project; raises as `import_labels`.
+
+    Parameters
+    ----------
+    path : path
+    frame : Frame
+        Of the image.
+    names : sequence of str
+        Of the labels.
+    settings : ImportSettings
+    old : LaneLabels, optional
+        The image's labels until now.
+    """
     descriptions = None if settings.names is None else read_description(settings.names)
     with open_volume(path, axes=settings.axes) as volume:
         voxels, values, (times, *zyx) = labelled_voxels(volume)
@@ -161,18 +200,11 @@ def import_labels(
     labels = _mapped(values[kept], mapping.table)[rows]
     coords = np.column_stack([steps[voxels[kept][:, 0]][rows], given])
     fresh = LaneLabels.from_voxels(frame.internal, frame.to_internal(coords), labels)
-    old = after.labels if after is not None and after.lane == found.index else project.labels(found.index)
-    box = (np.unique(steps[steps >= 0]), *place.covered(shape, frame.shape))
-    merged, remark = _merged(old, fresh, frame, box, settings.merge)
-    new_colors = label_colors(None, len(mapping.names))[len(names) :]
-    return ImportedLabels(
-        lane=found.index,
-        labels=merged,
-        label_names=mapping.names,
-        label_colors=colors + [color or usual for color, usual in zip(mapping.new_colors, new_colors)],
-        counts=fresh.counts,
-        notes=(*place.notes, *mapping.notes, *remark),
-    )
+    merged, remark = fresh, list[str]()
+    if old is not None and len(old.values):
+        box = (np.unique(steps[steps >= 0]), *place.covered(shape, frame.shape))
+        merged, remark = _merged(old, fresh, frame, box, settings.merge)
+    return ReadLabels(merged, mapping, fresh.counts, (*place.notes, *mapping.notes, *remark))
 
 
 def import_into_project(
@@ -190,6 +222,7 @@ def import_into_project(
     A stored forest is not kept if the labels differ: it was trained from others.
     """
     project = IlastikProject.open(source, search=search)
+    UnfinishedOutput(Path(output).expanduser(), str(output), overwrite)  # refuses now rather than after a long reading
     imported = import_labels(project, lane, path, settings)
     new_names = imported.label_names != project.label_names
     changes = ProjectChanges(
@@ -246,8 +279,6 @@ def _merged(
     merge: Merge,
 ) -> tuple[LaneLabels, list[str]]:
     """Old and new labels together, and what became of the old ones."""
-    if not len(old.values):
-        return fresh, []
     at = frame.from_internal(old.coords, old.axes)
     coords, values = frame.to_internal(at), old.values
     inside = np.isin(at[:, 0], box[0])
