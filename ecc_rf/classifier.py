@@ -27,6 +27,9 @@ from ecc_rf.volumes.base import VoxelSize
 from ecc_rf.voxel_values import check_nan_choice
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ecc_rf.preview import PreviewSettings
     from ecc_rf.training import Training, TrainingSettings
     from ecc_rf.training_report import TrainingReport
 
@@ -240,6 +243,12 @@ class PixelClassifier:
         Parameters and errors are those of `predict`.
         """
         return self._in_memory(array, axes, Export(kind="features"), workers, memory)
+
+    def preview(self, image: str | Path | Volume, settings: PreviewSettings | None = None) -> Figure:
+        """Sections of an image with their probabilities, a figure of matplotlib, as `ecc_rf.preview` draws it."""
+        from ecc_rf.preview import preview_classifier
+
+        return preview_classifier(self, image, settings)
 
     def predict_volume(
         self,

@@ -18,6 +18,7 @@ from ecc_rf.commands import (
     labels,
     new,
     normalize,
+    preview,
     relink,
     run,
     train,
@@ -29,7 +30,22 @@ from ecc_rf.printable import printable
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
-_COMMANDS = (run, info, classify, cells, normalize, evaluate, train_objects, new, train, relink, labels, features, convert)
+_COMMANDS = (
+    run,
+    info,
+    classify,
+    cells,
+    normalize,
+    evaluate,
+    train_objects,
+    new,
+    train,
+    relink,
+    labels,
+    preview,
+    features,
+    convert,
+)
 """In the order of the help."""
 
 

@@ -1,8 +1,9 @@
-"""What the command line shows of labels that go to ITK-SNAP and come back."""
+"""What the command line shows of labels that go to ITK-SNAP and come back, and of previews."""
 
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from ecc_rf.console import print_notes
 
 if TYPE_CHECKING:
     from ecc_rf.itksnap import ExportRecord, ImportedLabels
+    from ecc_rf.preview import PreviewRecord
 
 
 def print_export(record: ExportRecord, names: Sequence[str]) -> None:
@@ -32,6 +34,17 @@ def print_import(imported: ImportedLabels, output: str | Path) -> None:
     print_notes(imported.notes)
     print(f"{output}: lane {imported.lane} gets {_listed(imported.counts, imported.label_names)}")
     print(f"  it now has {_listed(imported.labels.counts, imported.label_names)}")
+
+
+def print_preview(record: PreviewRecord) -> None:
+    """One figure in a line; at once, since more may follow."""
+    print_notes(record.notes)
+    print(f"{record.output}: drawn in {record.seconds:.1f} s", flush=True)
+
+
+def print_failure(message: str) -> None:
+    """An error after which one goes on."""
+    print(f"ecc-rf: error: {message}\necc-rf: still watching", file=sys.stderr, flush=True)
 
 
 def _listed(counts: Mapping[int, int], names: Sequence[str]) -> str:
