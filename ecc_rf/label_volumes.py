@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ecc_rf.blocks import Grid
 from ecc_rf.errors import LabelError, ShapeError
 from ecc_rf.ilp import LaneLabels
-from ecc_rf.volumes import AxisView, Volume, internal_axes
-
-_BLOCK = 256  # extent of what is read at once
+from ecc_rf.itksnap.reading import labelled_voxels
+from ecc_rf.volumes import Volume, internal_axes
 
 
 def sparse_labels(labels: Volume, image: Volume) -> LaneLabels:
-    """The labelled voxels of a label volume, read block by block.
+    """The labelled voxels of a label volume, read in slabs.
 
     Parameters
     ----------
@@ -28,6 +26,8 @@ def sparse_labels(labels: Volume, image: Volume) -> LaneLabels:
         If the volume is not of the image's extents, channels aside.
     LabelError
         If there are values other than 0 to 255.
+    FormatError
+        If a value is no whole number, or nearly every voxel is labelled.
     """
     axes = internal_axes(image.axes, image.shape)
     extents = dict(zip(image.axes, image.shape))
@@ -41,16 +41,10 @@ def sparse_labels(labels: Volume, image: Volume) -> LaneLabels:
             labels.name,
             "give labels of the same extents; check the order of the axes",
         )
-    view = AxisView(labels, axes)
-    coords, values = [np.empty((0, len(axes)), np.int64)], [np.empty(0, np.int64)]
-    for block in Grid(wanted, tuple(min(n, _BLOCK) for n in wanted)):
-        array = view[block.core]
-        at = np.argwhere(array)
-        hits = array[tuple(at.T)]
-        if len(hits) and not (hits == np.floor(hits)).all():
-            raise LabelError("labels must be whole numbers", labels.name, "give the labels, not probabilities")
-        if len(hits) and not 0 <= hits.min() <= hits.max() <= 255:
-            raise LabelError(f"label {hits.max():g}; expected 0 to 255", labels.name)
-        coords.append(at + [part.start for part in block.core])
-        values.append(hits.astype(np.int64))
-    return LaneLabels.from_voxels(axes, np.concatenate(coords), np.concatenate(values))
+    coords, values, _ = labelled_voxels(labels, may_be_empty=True)
+    if len(values) and not 0 <= values.min() <= values.max() <= 255:
+        wrong = values.max() if values.max() > 255 else values.min()
+        raise LabelError(f"label {wrong}; expected 0 to 255", labels.name)
+    columns = dict(zip("tzyx", coords.T))
+    nothing = np.zeros(len(values), np.int64)
+    return LaneLabels.from_voxels(axes, np.stack([columns.get(axis, nothing) for axis in axes], axis=1), values)

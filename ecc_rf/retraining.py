@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ecc_rf.blocks import Progress
-from ecc_rf.errors import OutputExistsError
+from ecc_rf.errors import OutputExistsError, SettingError
 from ecc_rf.ilp import IlastikProject, LaneLabels, NewLink, ProjectChanges, edit_project
+from ecc_rf.itksnap import ImportSettings, import_label_files
 from ecc_rf.record import versions, write_json
 from ecc_rf.training import Training, TrainingSettings, train_project
 from ecc_rf.volumes.user_paths import expanded
@@ -23,6 +24,8 @@ def retrain(
     search: Sequence[str | Path] = (),
     labels: Mapping[int, LaneLabels] | None = None,
     label_names: Sequence[str] | None = None,
+    label_files: Mapping[int | str, str | Path] | None = None,
+    label_settings: ImportSettings | None = None,
     report: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -44,6 +47,10 @@ def retrain(
         New labels of lanes, by lane index; they are written too.
     label_names : sequence of str, optional
         New names of all labels.
+    label_files : mapping of int or str to path, optional
+        Label files of lanes, such as ITK-SNAP's, by number or nickname, in place of `labels` and `label_names`.
+    label_settings : ImportSettings, optional
+        How they are to be understood.
     report : str or Path, optional
         The training report as JSON; by default beside the new project, as ``NAME.training.json``.
     overwrite : bool
@@ -62,10 +69,17 @@ def retrain(
     for path in (output, report_path):
         refuse_existing(path, overwrite)
     opened = IlastikProject.open(project, images=images, search=search)
-    training = train_project(opened, settings, labels=labels, label_names=label_names, progress=progress)
+    colors, notes = None, list[str]()
+    if label_files:
+        if labels or label_names is not None:
+            raise SettingError("labels and label files are given", str(project), "give one of them")
+        read = import_label_files(opened, label_files, label_settings)
+        labels, label_names, colors, notes = read.labels, read.label_names, read.label_colors, read.notes
+    training = train_project(opened, settings, labels=labels, label_names=label_names, remarks=notes, progress=progress)
     changes = ProjectChanges(
         labels=labels or {},
         label_names=label_names,
+        label_colors=colors,
         forest=training.forest,
         feature_names=training.feature_names,
         n_rows=len(training.rows.labels),

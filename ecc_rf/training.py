@@ -79,6 +79,7 @@ def train_project(
     *,
     labels: Mapping[int, LaneLabels] | None = None,
     label_names: Sequence[str] | None = None,
+    remarks: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Training:
     """Train on the labels of all lanes of a project.
@@ -92,6 +93,8 @@ def train_project(
         Labels of lanes, by lane index, instead of those in the project.
     label_names : sequence of str, optional
         Instead of the project's.
+    remarks : sequence of str
+        What else the report's warnings should say, such as how the labels were understood.
     progress : Progress, optional
 
     Raises
@@ -104,8 +107,8 @@ def train_project(
     names = tuple(project.label_names if label_names is None else label_names)
     with labelled_lanes(project, labels) as labelled:
         _check_names([image.labels for image in labelled.images], names, str(project.path))
-        remarks = [*labelled.notes, *_project_remarks(project)]
-        return _train(labelled, project.features, names, settings, str(project.path), remarks, progress)
+        said = [*remarks, *labelled.notes, *_project_remarks(project)]
+        return _train(labelled, project.features, names, settings, str(project.path), said, progress)
 
 
 def _project_remarks(project: IlastikProject) -> list[str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ecc_rf import FeatureSelection, IlastikProject, PixelClassifier, open_volume
 from ecc_rf.errors import (
     AxesError,
+    FormatError,
     ImageTooSmallError,
     ImageValueError,
     LabelError,
@@ -289,7 +290,7 @@ def test_arrays_without_a_project(tmp_path: Path, project: Path) -> None:
         train_images(images, labels[:1], SMALL, NAMES)
     with pytest.raises(LabelError, match="label 3 is annotated, there are 2"):
         train_images(images, labels, SMALL, NAMES[:2])
-    with pytest.raises(LabelError, match="whole numbers"):
+    with pytest.raises(FormatError, match="whole numbers"):
         train_images(images, [dense * 0.5 for dense in labels], SMALL, NAMES)
     with pytest.raises(LabelError, match="label 900"):
         train_images(images, [dense.astype(np.int64) * 300 for dense in labels], SMALL, NAMES)

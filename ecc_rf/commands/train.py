@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ecc_rf.arguments import add_command, machine_options, parse_pairs
+from ecc_rf.commands.labels import import_settings, label_file_options
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -26,8 +27,16 @@ def add(commands: Commands) -> None:
         "--seed", type=int, default=0, metavar="N", help="the same seed gives the same forest; default 0"
     )
     lane_options(train)
+    train.add_argument(
+        "--labels",
+        metavar="LANE=FILE",
+        action="append",
+        default=[],
+        help="labels of a lane from a file, such as ITK-SNAP's, as labels import reads them; may be repeated",
+    )
     train.add_argument("--report", metavar="JSON", help="training report; default NEW.training.json")
     train.add_argument("--json", action="store_true", help="print the report as JSON")
+    label_file_options(train)
     machine_options(train)
 
 
@@ -54,6 +63,8 @@ def _run(a: argparse.Namespace) -> None:
         TrainingSettings(a.trees, a.seed, a.workers, a.memory),
         images=parse_pairs(a.image, "--image"),
         search=a.search,
+        label_files=parse_pairs(a.labels, "--labels"),
+        label_settings=import_settings(a),
         report=a.report,
         overwrite=a.overwrite,
         progress=console.progress(a),

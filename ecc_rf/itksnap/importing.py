@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -89,6 +89,8 @@ class ImportedLabels:
         Voxels of each label that the file gives.
     notes : tuple of str
         What was chosen, and what the user should know.
+    table : dict of int to int
+        Label of each value of the file; 0 leaves it out.
     """
 
     lane: int
@@ -97,6 +99,7 @@ class ImportedLabels:
     label_colors: list[Color]
     counts: dict[int, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    table: dict[int, int] = field(default_factory=dict)
 
 
 def import_labels(
@@ -148,6 +151,7 @@ def import_labels(
         label_colors=colors + [color or default for color, default in zip(read.mapping.new_colors, usual)],
         counts=read.counts,
         notes=read.notes,
+        table=read.mapping.table,
     )
 
 
@@ -293,6 +297,7 @@ def _merged(
         frame.internal, np.concatenate([first[0], last[0]]), np.concatenate([first[1], last[1]])
     )
     outside = int((~inside).sum())
+    both = replace(both, notes=old.notes)  # that old and new differ is not the user's mistake
     notes = []
     if merge == "replace":
         notes.append(f"{int(inside.sum()):,} old labelled voxels are replaced")

@@ -14,13 +14,17 @@ MOST_VOXELS = 20_000_000  # labelled ones: 900 MB while they are sorted, and far
 _SLAB_BYTES = 64 * 2**20
 
 
-def labelled_voxels(volume: Volume) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, ...]]:
+def labelled_voxels(
+    volume: Volume, *, may_be_empty: bool = False
+) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, ...]]:
     """Voxels that are not 0.
 
     Parameters
     ----------
     volume : Volume
         One channel of integers, or of floats that are whole numbers.
+    may_be_empty : bool
+        Whether a volume without labels is right.
 
     Returns
     -------
@@ -34,7 +38,7 @@ def labelled_voxels(volume: Volume) -> tuple[NDArray[np.int64], NDArray[np.int64
     FormatError
         If a value is no whole number, or nearly every voxel is labelled.
     LabelError
-        If no voxel is labelled.
+        If no voxel is labelled, unless that is right.
     """
     view = AxisView(volume, "tczyx")
     times, channels, depth, height, width = view.shape
@@ -62,7 +66,7 @@ def labelled_voxels(volume: Volume) -> tuple[NDArray[np.int64], NDArray[np.int64
                     volume.name,
                     "label some thousand voxels of each kind; a classifier learns no more from all of them",
                 )
-    if not total:
+    if not total and not may_be_empty:
         raise LabelError("no voxel is labelled in this file", volume.name, "save the segmentation, not the image")
     return np.concatenate(coords), np.concatenate(values), (times, depth, height, width)
 
