@@ -225,17 +225,20 @@ def _train(
     settings = settings or TrainingSettings()
     memory = parse_memory(settings.memory)
     started = time.perf_counter()
-    rows = gather(labelled.images, selection, workers=settings.workers, memory=memory, progress=progress)
-    gathered = time.perf_counter()
-    grown = grow_forest(
-        rows.features,
-        rows.labels,
-        n_labels=len(label_names),
-        trees=settings.trees,
-        seed=settings.seed,
-        workers=settings.workers,
-        progress=progress,
-    )
+    try:
+        rows = gather(labelled.images, selection, workers=settings.workers, memory=memory, progress=progress)
+        gathered = time.perf_counter()
+        grown = grow_forest(
+            rows.features,
+            rows.labels,
+            n_labels=len(label_names),
+            trees=settings.trees,
+            seed=settings.seed,
+            workers=settings.workers,
+            progress=progress,
+        )
+    except LabelError as error:  # rows do not know where they come from
+        raise LabelError(error.what, error.where or source, error.do) from None
     seconds = {"features": gathered - started, "trees": time.perf_counter() - gathered}
     report = make_report(
         source,
