@@ -141,7 +141,11 @@ def resume_options(parser: argparse.ArgumentParser) -> None:
 def parallel_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("many processes and machines")
     group.add_argument(
-        "--part", type=parse_part, default=(1, 1), metavar="I/N", help="compute part I of N only; see ecc-rf finish"
+        "--part",
+        type=parse_part,
+        default=(1, 1),
+        metavar="I/N",
+        help="compute part I of N only; the last part names the output",
     )
     group.add_argument("--processes", action="store_true", help="processes instead of threads")
     group.add_argument("--dask", metavar="ADDRESS", help="workers of this dask scheduler; local: start one here")

@@ -24,7 +24,7 @@ from typing import Any, Self
 
 from ecc_rf.blocks.ledger import Journal, Ledger, ledger_error
 from ecc_rf.blocks.owner import WHOLE, Owner, Part, live_owners
-from ecc_rf.errors import OutputBusyError, OutputExistsError, ResumeError, SettingError
+from ecc_rf.errors import OutputBusyError, OutputExistsError, SettingError
 from ecc_rf.volumes.user_paths import is_there
 
 COMMIT_SECONDS = 1.0
@@ -240,15 +240,6 @@ def check_part(part: Part) -> Part:
             f"There is no part {number} of {count}.", where="part", do="Give I/N with I from 1 to N, such as 2/8."
         )
     return part
-
-
-def missing_error(final: Path, missing: int, total: int) -> ResumeError:
-    """Not all blocks are there."""
-    return ResumeError(
-        f"{missing} of {total} blocks are not done yet.",
-        where=str(final),
-        do="Run the parts that are missing, then finish again.",
-    )
 
 
 def remove_tree(path: Path) -> None:
