@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,8 @@ def test_strokes_of_a_label_file(folder: Path) -> None:
     expected, _ = preview("cells.ilp", "brain.h5", PreviewSettings(planes=["xy"]))
     seen, wanted = (np.asarray(f.axes[0].images[1].get_array()) for f in (figure, expected))
     np.testing.assert_array_equal(seen, wanted)
+    _, notes = preview("cells.ilp", "copy.h5", replace(settings, train=True))
+    assert any("shown, but not trained on" in note for note in notes)
 
 
 def test_trains_from_strokes(folder: Path) -> None:

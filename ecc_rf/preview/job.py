@@ -293,6 +293,11 @@ def _classifier(
             notes += [f"the stored forest is stale: {reason}" for reason in project.stale()]
             return classifier
     given = {lane.index: strokes} if lane is not None and strokes is not None else None
+    if given is None and settings.label_file is not None:
+        notes.append(
+            f"the strokes of {settings.label_file} are shown, but not trained on: the image is none of the project's"
+            " (--lane chooses the lane that they belong to)"
+        )
     return PixelClassifier.train(project, labels=given, workers=settings.workers)
 
 
