@@ -175,6 +175,64 @@ def normalization_options(parser: argparse.ArgumentParser, *, several: bool = Fa
     )
 
 
+def lane_normalization_options(parser: argparse.ArgumentParser) -> None:
+    """How the images of a project are normalised; `commands.train.lane_choice` reads them."""
+    group = parser.add_argument_group("normalisation of the project's images, as they are read")
+    group.add_argument(
+        "--normalize",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="subtract the local background and divide by the brain's scale; default what the project notes",
+    )
+    group.add_argument("--window-um", type=float, metavar="W", help="width of the background's window; default 75")
+    group.add_argument("--together", action="store_true", help="all images are pieces of one brain: one scale")
+    group.add_argument(
+        "--group",
+        type=parse_group,
+        action="append",
+        default=[],
+        metavar="NAME=PATTERN",
+        help="images that are pieces of one brain: a pattern of their nicknames, 'brain1=1008_*'; may be repeated",
+    )
+    group.add_argument(
+        "--scale",
+        action="append",
+        default=[],
+        metavar="[LANE=]S",
+        help="of the brain, if it is known; of a lane, or of all; may be repeated",
+    )
+
+
+def parse_group(text: str) -> tuple[str, str]:
+    """
+    >>> parse_group("brain 1=1008_*")
+    ('brain 1', '1008_*')
+    """
+    name, equals, pattern = text.partition("=")
+    if not (name and equals and pattern):
+        raise bad_value(text, "group", "Give NAME=PATTERN, such as brain1=1008_*.")
+    return name, pattern
+
+
+def parse_lane_scales(texts: Sequence[str]) -> dict[int | str, tuple[float, ...]]:
+    """Scales by lane, ``""`` for all others.
+
+    >>> parse_lane_scales(["0=2734", "900,1200.5"])
+    {0: (2734.0,), '': (900.0, 1200.5)}
+    """
+    scales: dict[int | str, tuple[float, ...]] = {}
+    for text in texts:
+        name, equals, value = text.rpartition("=")
+        key = int(name) if name.strip().isdecimal() else name
+        if key in scales:
+            raise SettingError(f"The scale of {f'lane {key}' if equals else 'all'} is given twice.", "--scale")
+        try:
+            scales[key] = parse_scales(value)
+        except argparse.ArgumentTypeError as error:
+            raise SettingError(str(error), "--scale") from None
+    return scales
+
+
 def parse_scales(text: str) -> tuple[float, ...]:
     """
     >>> parse_scales("2734"), parse_scales("900,1200.5")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecc_rf._version import __version__
 from ecc_rf.blocks import Progress, parse_memory, resolve_workers
 from ecc_rf.blocks.owner import WHOLE
 from ecc_rf.blocks.remote import Backend
@@ -19,6 +18,8 @@ from ecc_rf.features import FeaturePlan, FeatureSelection
 from ecc_rf.features.backends import check_backend
 from ecc_rf.forest import RandomForest
 from ecc_rf.ilp import IlastikProject, LaneLabels
+from ecc_rf.image_normalization import normalization_of, trained_normalization
+from ecc_rf.normalization import Normalization, ScaledNormalization
 from ecc_rf.order import Order
 from ecc_rf.prediction import CANONICAL, Prediction, PredictionRecord, Readable, reorder
 from ecc_rf.volumes import Volume, default_axes, transpose_to
@@ -29,6 +30,7 @@ from ecc_rf.voxel_values import check_nan_choice
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ecc_rf.lane_normalization import LaneChoice
     from ecc_rf.preview import PreviewSettings
     from ecc_rf.training import Training, TrainingSettings
     from ecc_rf.training_report import TrainingReport
@@ -78,6 +80,15 @@ class PixelClassifier:
         self.name = name
         self.backend = check_backend(backend)
         self.training: TrainingReport | None = None
+        self._project: IlastikProject | None = None
+        self._normalization: Normalization | None = None
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """How the images were normalised that the forest was trained on; None if they were not."""
+        if self._project is not None:  # not before it is asked for: it may look for the project's images
+            self._normalization, self._project = trained_normalization(self._project, anyway=True), None
+        return self._normalization
 
     @classmethod
     def from_project(cls, project: IlastikProject | str | Path, *, backend: str = "native") -> PixelClassifier:
@@ -106,7 +117,9 @@ class PixelClassifier:
                 where=str(project.path),
                 do="Add an image and labels in ilastik, train and save, then try again.",
             )
-        return cls(project.features, forest, project.label_names, name=str(project.path), backend=backend)
+        classifier = cls(project.features, forest, project.label_names, name=str(project.path), backend=backend)
+        classifier._project = project
+        return classifier
 
     @classmethod
     def train(
@@ -117,21 +130,28 @@ class PixelClassifier:
         trees: int = 100,
         images: Mapping[int | str, str | Path] | None = None,
         labels: Mapping[int, LaneLabels] | None = None,
+        normalization: LaneChoice | Normalization | bool | None = None,
         workers: int | None = None,
         memory: str | int | None = None,
         progress: Progress | None = None,
     ) -> PixelClassifier:
         """Train a new forest on the labels of a project; the result's `training` is the report.
 
-        `images` (for a project given by its path) are those of `IlastikProject.open`, all else is as in
+        `images` (for a project given by its path) are those of `IlastikProject.open`. `normalization` says whether the
+        project's images are normalised first (True, or how); None: as the project notes. All else is as in
         `ecc_rf.training.train_project`.
         """
+        from ecc_rf.lane_normalization import LaneChoice
         from ecc_rf.training import TrainingSettings, train_project
 
         if not isinstance(project, IlastikProject):
             project = IlastikProject.open(project, images=images)
         settings = TrainingSettings(trees, seed, workers, memory)
-        return cls._trained(train_project(project, settings, labels=labels, progress=progress), str(project.path))
+        how = LaneChoice.of(normalization)
+        training = train_project(project, settings, labels=labels, normalization=how, progress=progress)
+        classifier = cls._trained(training, str(project.path))
+        classifier._normalization = training.normalization.normalization if training.normalization else None
+        return classifier
 
     @classmethod
     def train_on(
@@ -274,6 +294,7 @@ class PixelClassifier:
         part: tuple[int, int] = WHOLE,
         processes: Backend | None = None,
         skip_unreadable: bool = False,
+        normalization: ScaledNormalization | bool | None = None,
     ) -> PredictionRecord:
         """Predict a volume of any size into a file, block by block.
 
@@ -315,6 +336,9 @@ class PixelClassifier:
             Processes that do the work, here or on other machines; default: threads.
         skip_unreadable : bool
             Take pieces of the image that cannot be read for 0; the record names them.
+        normalization : ScaledNormalization or bool, optional
+            How the image is normalised as it is read; True: as those of the training, with a scale that is estimated
+            from it; False: not, whatever the forest was trained on; None: not, which is refused if it does not fit.
 
         Returns
         -------
@@ -330,6 +354,7 @@ class PixelClassifier:
         if export == "mask" and labels in (None, "all"):
             labels = [1]
         settings = Export(export, resolve_labels(labels, self.label_names), dtype, rounding, threshold)
+        how = normalization_of(normalization, image, self.normalization, axes, voxel_size, self.name)
         order = Order(
             classifier=self,
             image=image,
@@ -343,6 +368,7 @@ class PixelClassifier:
             overwrite=overwrite,
             skip_unreadable=skip_unreadable,
             nan=check_nan_choice(nan),
+            normalization=how,
         )
         machine = Machine(workers, memory, processes, part, restart)
         return classify_volume(order, machine, progress)
@@ -371,25 +397,3 @@ class PixelClassifier:
         result = np.empty(reorder((t, job.channels, *zyx), result_axes), settings.stored_dtype)
         job.run(transpose_to(result, result_axes, CANONICAL), grid, workers=workers)
         return result
-
-    def attributes(self, settings: Export, plan: FeaturePlan) -> dict[str, Any]:
-        """What is stored with a result, so that it can be understood without the run that made it."""
-        record: dict[str, Any] = {
-            "version": __version__,
-            "export": settings.kind,
-            "project": Path(self.name).name,
-        }
-        if self.backend != "native":
-            record["backend"] = self.backend
-        if settings.kind in ("probabilities", "mask"):
-            record["labels"] = list(settings.labels)
-            record["label_names"] = [self.label_names[label - 1] for label in settings.labels]
-            if settings.dtype != "float32":
-                record["rounding"] = settings.rounding
-            if settings.kind == "mask":
-                record |= {"threshold": settings.threshold, "probability_dtype": settings.dtype}
-        elif settings.kind == "features":
-            record["feature_names"] = list(plan.names)
-        elif settings.kind == "segmentation":
-            record["label_names"] = list(self.label_names)
-        return {"ecc_rf": record}

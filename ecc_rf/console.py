@@ -145,6 +145,7 @@ def print_info(info: Mapping[str, Any]) -> None:
     _print_features(console, info["features"])
     _print_labels(console, info)
     _print_forest(console, info["forest"])
+    print_normalization(info["normalization"])
     for note in info["notes"]:
         console.print(f"[yellow]note:[/] {escape(note)}")
 
@@ -205,6 +206,26 @@ def _print_forest(console: Console, forest: Mapping[str, Any]) -> None:
     )
     for reason in forest["stale_reasons"]:
         console.print(f"  [yellow]stale:[/] {escape(reason)}")
+
+
+def print_normalization(note: Mapping[str, Any] | None) -> None:
+    """What a project notes of its images' normalisation; nothing if it does not."""
+    if note is None:
+        return
+    console = plain_console()
+    if "problem" in note:
+        console.print(f"[bold]Normalisation[/]: {escape(note['problem'])}")
+        return
+    lanes = []
+    for index, lane in note["lanes"].items():
+        group = f" of {escape(lane['group'])}" if lane["group"] else ""
+        lanes.append(f"lane {index}{group} {', '.join(f'{scale:g}' for scale in lane['scales'])}")
+    console.print(
+        f"[bold]Normalisation[/]: local median in {note['window_um']:g} µm"
+        + (f"; scales: {'; '.join(lanes[:20])}" + (" …" if len(lanes) > 20 else "") if lanes else "")
+    )
+    if not note.get("forest_fits", True):
+        console.print("  [yellow]the forest was not trained on images normalised so[/]")
 
 
 def new_table(title: str, *headings: str) -> Table:

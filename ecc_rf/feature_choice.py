@@ -239,7 +239,7 @@ def suggest_for_project(
     with labelled_lanes(opened) as labelled:
         memory = parse_memory(settings.memory)
         rows = gather(labelled.images, selection, workers=settings.workers, memory=memory, progress=progress)
-        plan = labelled.first.plan(selection)
+        plan, normalization = labelled.first.plan(selection), labelled.normalization
     found = suggest_features(rows, selection, plan, len(opened.label_names), settings, progress=progress)
     if output is not None:
         number = found.of_cells(cells)
@@ -248,6 +248,7 @@ def suggest_for_project(
             feature_names=found.names[number],
             n_rows=len(rows.labels),
             features=found.selections[number],
+            normalization=normalization,
             links=mended_links(opened),
         )
         edit_project(project, output, changes=changes, overwrite=overwrite)

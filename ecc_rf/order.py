@@ -19,6 +19,8 @@ from ecc_rf._version import __version__
 from ecc_rf.blocks import Block, Grid
 from ecc_rf.errors import SettingError
 from ecc_rf.export import Export
+from ecc_rf.features import FeaturePlan
+from ecc_rf.normalization import NormalizedVolume, ScaledNormalization
 from ecc_rf.prediction import CANONICAL, Prediction, checked_mask, chunk_shape, parse_region, reorder
 from ecc_rf.volumes import AxisView, Volume, WritableVolume, create_volume, open_volume, shard_shape
 from ecc_rf.volumes.base import VoxelSize
@@ -38,6 +40,8 @@ class Order:
     ----------
     block_shape : tuple of int, optional
         None: from the memory budget.
+    normalization : ScaledNormalization, optional
+        How the image is normalised as it is read.
     volume : mapping, optional
         How the output was created, by whoever was first.
     """
@@ -54,6 +58,7 @@ class Order:
     overwrite: bool = False
     skip_unreadable: bool = False
     nan: str = "refuse"
+    normalization: ScaledNormalization | None = None
     volume: Mapping[str, Any] | None = None
 
     def begin(self) -> OpenOrder:
@@ -78,7 +83,9 @@ class OpenOrder:
             raise
 
     def _open(self, order: Order) -> None:
-        self.image = self._opened(order.image, axes=order.axes, voxel_size=order.voxel_size)
+        self.image = self._stored = self._opened(order.image, axes=order.axes, voxel_size=order.voxel_size)
+        if order.normalization is not None:
+            self.image = NormalizedVolume.of(self.image, order.normalization)
         view = AxisView(self.image, CANONICAL)
         self.reader = CarefulReader(view, skip=order.skip_unreadable)
         plan = order.classifier.plan(view.shape, self.image.name)
@@ -111,11 +118,12 @@ class OpenOrder:
             "command": "classify",
             "version": __version__,
             "classifier": classifier_digest(order.classifier),
-            "image": volume_identity(self.image),
+            "image": volume_identity(self._stored),
             "voxel_size": self.image.voxel_size,
             "mask": volume_identity(self.mask) if self.mask is not None else None,
             "export": asdict(order.export),
             "nan": order.nan,
+            "normalization": None if order.normalization is None else order.normalization.as_dict(),
             "backend": order.classifier.backend,
             "region": [[s.start, s.stop] for s in self.region],
         }
@@ -136,7 +144,7 @@ class OpenOrder:
             "shards": self._shards(axes, shape, chunks, block),
             "voxel_size": self.image.voxel_size,
             "drange": export.drange,
-            "attributes": self.order.classifier.attributes(export, self.job.plan),
+            "attributes": _attributes(self.order, self.job.plan),
             "dataset": export.dataset,
         }
         return {"block_shape": block, "blocks": len(self.job.grid(block, self.region)), "volume": volume}
@@ -244,3 +252,29 @@ def classifier_digest(classifier: PixelClassifier) -> str:
         value = getattr(forest, field.name)
         digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
     return digest.hexdigest()
+
+
+def _attributes(order: Order, plan: FeaturePlan) -> dict[str, Any]:
+    """What is stored with a result, so that it can be understood without the run that made it."""
+    classifier, settings = order.classifier, order.export
+    record: dict[str, Any] = {
+        "version": __version__,
+        "export": settings.kind,
+        "project": Path(classifier.name).name,
+    }
+    if classifier.backend != "native":
+        record["backend"] = classifier.backend
+    if order.normalization is not None:
+        record["normalization"] = order.normalization.as_dict()
+    if settings.kind in ("probabilities", "mask"):
+        record["labels"] = list(settings.labels)
+        record["label_names"] = [classifier.label_names[label - 1] for label in settings.labels]
+        if settings.dtype != "float32":
+            record["rounding"] = settings.rounding
+        if settings.kind == "mask":
+            record |= {"threshold": settings.threshold, "probability_dtype": settings.dtype}
+    elif settings.kind == "features":
+        record["feature_names"] = list(plan.names)
+    elif settings.kind == "segmentation":
+        record["label_names"] = list(classifier.label_names)
+    return {"ecc_rf": record}

@@ -16,7 +16,7 @@ from ecc_rf.cells import CellFinder, filter_cells, write_cells
 from ecc_rf.classifier import PixelClassifier
 from ecc_rf.errors import OutputError, OutputExistsError, SettingError
 from ecc_rf.ilp import IlastikProject
-from ecc_rf.normalization.reading import ImageReader, NormalizationChoice
+from ecc_rf.image_normalization import ImageReader, NormalizationChoice
 from ecc_rf.prediction import CANONICAL
 from ecc_rf.record import file_hash, image_name, image_record, versions, write_json
 from ecc_rf.volumes import AxisView, open_volume
@@ -168,9 +168,7 @@ def run(
     if not settings.probability:
         finder.check_mask(finder.threshold, "a run that stores no probability")
     classifier = PixelClassifier.from_project(project, backend=settings.backend)
-    reader = ImageReader(
-        project.path, paths, settings.normalization, axes=settings.axes, voxel_size=settings.voxel_size
-    )
+    reader = ImageReader(project, paths, settings.normalization, axes=settings.axes, voxel_size=settings.voxel_size)
     folders = result_folders(paths, Path(output))
     for path, folder in zip(paths, folders):
         with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as volume:
@@ -206,10 +204,10 @@ def _run_one(
     probability = folder / f"{'probability' if settings.probability else 'mask'}.{settings.format}"
     with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as image:
         voxel_size = image.voxel_size or voxels_as_unit(finder, limits, notes)
-        classified, normalization = reader.normalized(image, path)
+        normalization = reader.normalization(image, path)
         with noted(notes):
             prediction = classifier.predict_volume(
-                classified,
+                image,
                 probability,
                 labels=[1],
                 dtype="uint8",
@@ -221,6 +219,7 @@ def _run_one(
                 nan=settings.nan,
                 overwrite=settings.overwrite,
                 progress=progress,
+                normalization=normalization or False,
             )
         finding = time.perf_counter()
         with noted(notes):
@@ -251,7 +250,7 @@ def _run_one(
             "image": image_record(image),
             "voxel_size_um_zyx": list(voxel_size),
             "settings": {"cells": asdict(finder), "limits": limits, "run": asdict(settings)},
-            "normalization": normalization,
+            "normalization": None if normalization is None else normalization.as_dict(),
             "objects_model": None if model is None else {"path": settings.objects_model, **model.training},
             "prediction": asdict(prediction),
             "cells": len(cells),

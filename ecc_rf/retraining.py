@@ -10,6 +10,7 @@ from ecc_rf.blocks import Progress
 from ecc_rf.errors import OutputExistsError, SettingError
 from ecc_rf.ilp import IlastikProject, LaneLabels, NewLink, ProjectChanges, edit_project
 from ecc_rf.itksnap import ImportSettings, import_label_files
+from ecc_rf.lane_normalization import LaneChoice
 from ecc_rf.record import versions, write_json
 from ecc_rf.training import Training, TrainingSettings, train_project
 from ecc_rf.volumes.user_paths import expanded
@@ -26,6 +27,7 @@ def retrain(
     label_names: Sequence[str] | None = None,
     label_files: Mapping[int | str, str | Path] | None = None,
     label_settings: ImportSettings | None = None,
+    normalization: LaneChoice | None = None,
     report: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -51,6 +53,9 @@ def retrain(
         Label files of lanes, such as ITK-SNAP's, by number or nickname, in place of `labels` and `label_names`.
     label_settings : ImportSettings, optional
         How they are to be understood.
+    normalization : LaneChoice, optional
+        Whether and how the images are normalised as they are read; default as the project notes. The new project
+        notes it.
     report : str or Path, optional
         The training report as JSON; by default beside the new project, as ``NAME.training.json``.
     overwrite : bool
@@ -75,7 +80,15 @@ def retrain(
             raise SettingError("labels and label files are given", str(project), "give one of them")
         read = import_label_files(opened, label_files, label_settings)
         labels, label_names, colors, notes = read.labels, read.label_names, read.label_colors, read.notes
-    training = train_project(opened, settings, labels=labels, label_names=label_names, remarks=notes, progress=progress)
+    training = train_project(
+        opened,
+        settings,
+        labels=labels,
+        label_names=label_names,
+        remarks=notes,
+        normalization=normalization,
+        progress=progress,
+    )
     changes = ProjectChanges(
         labels=labels or {},
         label_names=label_names,
@@ -83,11 +96,13 @@ def retrain(
         forest=training.forest,
         feature_names=training.feature_names,
         n_rows=len(training.rows.labels),
+        normalization=training.normalization,
         links=mended_links(opened),
     )
     edit_project(project, output, changes=changes, overwrite=overwrite)
     record = training.report.as_dict()
     record["output"] = str(output)
+    record["normalization"] = None if training.normalization is None else training.normalization.as_dict()
     record["seconds"]["total"] = time.perf_counter() - started
     write_json(report_path, {**record, "versions": versions()})
     return training

@@ -17,7 +17,9 @@ from ecc_rf.forest import RandomForest
 from ecc_rf.forest.training import GrownForest, grow_forest
 from ecc_rf.gathering import LabelledImage, TrainingRows, gather
 from ecc_rf.ilp import IlastikProject, LaneLabels
+from ecc_rf.ilp.normalization_note import NormalizationNote
 from ecc_rf.label_volumes import sparse_labels
+from ecc_rf.lane_normalization import LaneChoice, LaneNormalizer
 from ecc_rf.training_advice import advice
 from ecc_rf.training_report import TrainedImage, TrainingReport, make_report
 from ecc_rf.volumes import Volume, default_axes, open_volume
@@ -62,6 +64,8 @@ class Training:
         The forest with what it was grown on.
     rows : TrainingRows
         The features of the annotated voxels.
+    normalization : NormalizationNote, optional
+        How the images of the project were normalised.
     """
 
     forest: RandomForest
@@ -71,6 +75,7 @@ class Training:
     report: TrainingReport
     grown: GrownForest
     rows: TrainingRows
+    normalization: NormalizationNote | None = None
 
 
 def train_project(
@@ -80,6 +85,7 @@ def train_project(
     labels: Mapping[int, LaneLabels] | None = None,
     label_names: Sequence[str] | None = None,
     remarks: Sequence[str] = (),
+    normalization: LaneChoice | None = None,
     progress: Progress | None = None,
 ) -> Training:
     """Train on the labels of all lanes of a project.
@@ -95,6 +101,8 @@ def train_project(
         Instead of the project's.
     remarks : sequence of str
         What else the report's warnings should say, such as how the labels were understood.
+    normalization : LaneChoice, optional
+        Whether and how the images are normalised; default as the project notes.
     progress : Progress, optional
 
     Raises
@@ -105,7 +113,7 @@ def train_project(
         As `gather` and `grow_forest`; if a label has no name.
     """
     names = tuple(project.label_names if label_names is None else label_names)
-    with labelled_lanes(project, labels) as labelled:
+    with labelled_lanes(project, labels, normalization) as labelled:
         _check_names([image.labels for image in labelled.images], names, str(project.path))
         said = [*remarks, *labelled.notes, *_project_remarks(project)]
         return _train(labelled, project.features, names, settings, str(project.path), said, progress)
@@ -132,11 +140,14 @@ class Labelled:
         The same, as the report names them.
     notes : list of str
         What was odd about the labels.
+    normalization : NormalizationNote, optional
+        How the images are normalised.
     """
 
     images: list[LabelledImage]
     described: list[TrainedImage]
     notes: list[str]
+    normalization: NormalizationNote | None = None
 
     @property
     def first(self) -> LabelledImage:
@@ -145,22 +156,30 @@ class Labelled:
 
 
 @contextmanager
-def labelled_lanes(project: IlastikProject, labels: Mapping[int, LaneLabels] | None = None) -> Iterator[Labelled]:
+def labelled_lanes(
+    project: IlastikProject,
+    labels: Mapping[int, LaneLabels] | None = None,
+    normalization: LaneChoice | None = None,
+) -> Iterator[Labelled]:
     """The lanes of a project that have labels, opened, with these labels instead of the project's for some.
 
     Raises
     ------
     MissingFileError
         If the image of a lane with labels is not there.
+    EccError
+        As `LaneNormalizer`.
     """
     given = labels or {}
     with ExitStack() as stack:
-        labelled = Labelled([], [], [])
-        for lane in project.lanes:
-            found = given[lane.index] if lane.index in given else project.labels(lane.index)
+        known = [given[lane.index] if lane.index in given else project.labels(lane.index) for lane in project.lanes]
+        used = [lane for lane, found in zip(project.lanes, known) if len(found.values)]
+        normalizer = LaneNormalizer(project, used, normalization)
+        labelled = Labelled([], [], [], normalizer.note)
+        for lane, found in zip(project.lanes, known):
             labelled.notes.extend(f"{lane}: {note}" for note in found.notes)
             if len(found.values):
-                volume = stack.enter_context(lane.open())
+                volume = stack.enter_context(normalizer.open(lane))
                 labelled.images.append(LabelledImage(volume, found, f"{project.path}, {lane}"))
                 labelled.described.append(TrainedImage(lane.index, lane.nickname, volume.name))
         yield labelled
@@ -254,7 +273,7 @@ def _train(
         workers=settings.workers,
     )
     seconds["judging"] = time.perf_counter() - started - sum(seconds.values())
-    return Training(grown.forest, selection, rows.names, label_names, report, grown, rows)
+    return Training(grown.forest, selection, rows.names, label_names, report, grown, rows, labelled.normalization)
 
 
 def _check_names(labels: Sequence[LaneLabels], names: Sequence[str], where: str) -> None:

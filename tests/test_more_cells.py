@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecc_rf import CellFinder, open_volume
+from ecc_rf import CellFinder, IlastikProject, open_volume
 from ecc_rf.cell_settings import read_settings, resolve, write_settings
 from ecc_rf.cli import main
 from ecc_rf.errors import EccError, FormatError, MissingFileError, SettingError
 from ecc_rf.evaluation import Truth, match
+from ecc_rf.ilp.normalization_note import NormalizationNote, forest_digest, write_note
 from ecc_rf.normalization import Normalization
-from ecc_rf.normalization.settings import read_from_volume, write_to_project
+from ecc_rf.normalization.settings import read_from_volume
 from ecc_rf.objects import FEATURES, ObjectModel, train_object_model
 
 VOXEL = (5.0, 2.0, 2.0)
@@ -29,8 +30,9 @@ def normalized_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The fixtures' project, said to be trained on normalised images (its forest was not: only bytes are compared)."""
     path = tmp_path_factory.mktemp("project") / "cells.ilp"
     shutil.copy(Path(__file__).parents[1] / "data/fixtures/cells.ilp", path)
+    digest = forest_digest(IlastikProject.open(path).forest())
     with h5py.File(path, "a") as file:
-        write_to_project(file, Normalization(60.0))
+        write_note(file, NormalizationNote(Normalization(60.0), forest=digest))
     return path
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from ecc_rf.blocks import Grid, run_blocks
 from ecc_rf.errors import FormatError, ImageValueError, SettingError
+from ecc_rf.ilp.normalization_note import LaneNote, NormalizationNote, read_note, write_note
 from ecc_rf.normalization import LocalBackground, Normalization, NormalizedVolume, Window, estimate_scales
-from ecc_rf.normalization.settings import check_fit, read_from_project, write_to_project
+from ecc_rf.normalization.settings import check_fit
 from ecc_rf.volumes.array import ArrayVolume
 
 VOXEL = (6.0, 1.62, 1.62)
@@ -134,24 +135,38 @@ def test_what_cannot_be_a_scale() -> None:
         Normalization(-1)
 
 
+def noted(path: Path) -> NormalizationNote | None:
+    with h5py.File(path, "r") as file:
+        return read_note(file)
+
+
 def test_a_project_keeps_its_normalisation(tmp_path: Path) -> None:
     path = tmp_path / "project.ilp"
     with h5py.File(path, "w") as file:
         file["Input Data/x"] = 1
-    assert read_from_project(path) is None
+    assert noted(path) is None
+    lanes = {0: LaneNote(True, (3.5,)), 2: LaneNote(False, (1.0, 2.0), "brain", True, (5.0, 2.0, 2.0))}
+    note = NormalizationNote(Normalization(60.0), lanes, "digest")
     with h5py.File(path, "a") as file:
-        write_to_project(file, Normalization(50.0))
-        write_to_project(file, Normalization(60.0))
-    assert read_from_project(path) == Normalization(60.0)
-    for damage in ("{", '{"version": 2, "window_um": 3}', "[1]"):
+        write_note(file, NormalizationNote(Normalization(50.0)))
+        write_note(file, note)
+    assert noted(path) == note
+    for damage in (
+        "{",
+        '{"version": 2, "window_um": 3}',
+        "[1]",
+        '{"version": 1, "window_um": 60, "lanes": {"0": {"stored": true, "scales": [0]}}}',
+        '{"version": 1, "window_um": 60, "lanes": {"x": {}}}',
+        '{"version": 1, "window_um": 60, "lanes": 7}',
+    ):
         with h5py.File(path, "a") as file:
             file["ecc_rf/normalization"].attrs["settings"] = damage
         with pytest.raises(FormatError):
-            read_from_project(path)
+            noted(path)
     with h5py.File(path, "a") as file:
         del file["ecc_rf"]
         file["ecc_rf"] = h5py.ExternalLink("elsewhere.h5", "/")
-    assert read_from_project(path) is None  # nothing outside is followed
+    assert noted(path) is None  # nothing outside is followed
 
 
 def test_what_does_not_fit_is_refused() -> None:

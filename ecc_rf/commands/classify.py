@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from ecc_rf.arguments import (
@@ -20,7 +19,6 @@ from ecc_rf.arguments import (
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
     from ecc_rf.blocks.remote import Backend
-    from ecc_rf.volumes import Volume
 
 
 def add(commands: Commands) -> None:
@@ -77,21 +75,17 @@ def _run(a: argparse.Namespace) -> None:
     from ecc_rf.cell_tables import noted
     from ecc_rf.classifier import PixelClassifier
     from ecc_rf.ilp import IlastikProject
-    from ecc_rf.normalization.reading import ImageReader, NormalizationChoice
-    from ecc_rf.volumes import open_volume
+    from ecc_rf.image_normalization import ImageReader, NormalizationChoice
 
     project = IlastikProject.open(a.project)
     classifier = PixelClassifier.from_project(project, backend=a.backend)
     path = console.at_level(a.image, a.level)
-    reader = ImageReader(a.project, [path], NormalizationChoice(a.normalize, a.any_normalization, scales=a.scale))
+    choice = NormalizationChoice(a.normalize, a.any_normalization, scales=a.scale)
+    reader = ImageReader(project, [path], choice, axes=a.axes, voxel_size=a.voxel_size)
     notes = list(project.notes)
-    with ExitStack() as stack, noted(notes):
-        image: str | Volume = path
-        if reader.changes(path):
-            raw = stack.enter_context(open_volume(path, axes=a.axes, voxel_size=a.voxel_size))
-            image, _ = reader.normalized(raw, path)
+    with noted(notes):
         record = classifier.predict_volume(
-            image,
+            path,
             a.output,
             labels=a.labels,
             export=a.export,
@@ -112,6 +106,7 @@ def _run(a: argparse.Namespace) -> None:
             part=a.part,
             processes=processes(a),
             skip_unreadable=a.skip_unreadable,
+            normalization=reader.of_path(path),
         )
     console.print_notes(notes)
     console.print_prediction(record)

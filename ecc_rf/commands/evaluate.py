@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, bad_value, parse_voxel_size
+from ecc_rf.arguments import add_command, parse_group, parse_voxel_size
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -51,17 +51,6 @@ def rule_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("when a detection is a true cell")
     group.add_argument("--radius-um", type=float, default=6.48, metavar="R", help="in the plane; default 6.48")
     group.add_argument("--depth-um", type=float, default=12.0, metavar="D", help="across planes; default 12")
-
-
-def parse_group(text: str) -> tuple[str, str]:
-    """
-    >>> parse_group("brain 1=1008_*")
-    ('brain 1', '1008_*')
-    """
-    name, equals, pattern = text.partition("=")
-    if not (name and equals and pattern):
-        raise bad_value(text, "group", "Give NAME=PATTERN, such as brain1=1008_*.")
-    return name, pattern
 
 
 def _run(a: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, parse_voxel_size
+from ecc_rf.arguments import add_command, lane_normalization_options, parse_voxel_size
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -29,6 +29,7 @@ def add(commands: Commands) -> None:
     )
     feature_option(new)
     link_option(new)
+    lane_normalization_options(new)
     new.add_argument(
         "--axes", metavar="AXES", help="letters of tzyxc in the order of the images, if the files are wrong"
     )
@@ -57,10 +58,11 @@ def link_option(parser: argparse.ArgumentParser) -> None:
 
 def _run(a: argparse.Namespace) -> None:
     from ecc_rf import console
+    from ecc_rf.commands.train import lane_choice
     from ecc_rf.features.grammar import parse_selection
-    from ecc_rf.ilp import IlastikProject
+    from ecc_rf.project_creation import create
 
-    project = IlastikProject.create(
+    project = create(
         a.project,
         a.images,
         parse_selection(a.features),
@@ -68,6 +70,7 @@ def _run(a: argparse.Namespace) -> None:
         link=a.link,
         axes=a.axes,
         voxel_size=a.voxel_size,
+        normalization=lane_choice(a),
         overwrite=a.overwrite,
     )
     console.print_info(project.describe())

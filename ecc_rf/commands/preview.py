@@ -6,7 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, parse_level, parse_mapping, parse_offset, parse_voxel_size
+from ecc_rf.arguments import (
+    add_command,
+    normalization_options,
+    parse_level,
+    parse_mapping,
+    parse_offset,
+    parse_voxel_size,
+)
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -39,6 +46,7 @@ def add(commands: Commands) -> None:
     strokes.add_argument("--names", metavar="FILE", help="ITK-SNAP's label description of that file")
     strokes.add_argument("--train", action="store_true", help="train on the strokes, even if there is a forest")
     strokes.add_argument("--watch", action="store_true", help="draw anew when project or labels change, until Ctrl-C")
+    normalization_options(preview)
     volumes = preview.add_argument_group("volumes and machine")
     volumes.add_argument("--axes", metavar="AXES", help="letters of tzyxc in the order of the image, if it is wrong")
     volumes.add_argument("--voxel-size", type=parse_voxel_size, metavar="Z,Y,X", help="in µm, if the file does not say")
@@ -71,6 +79,7 @@ def _run(a: argparse.Namespace) -> None:
 
 
 def _settings(a: argparse.Namespace) -> PreviewSettings:
+    from ecc_rf.image_normalization import NormalizationChoice
     from ecc_rf.itksnap import ImportSettings
     from ecc_rf.preview import PreviewSettings
 
@@ -91,4 +100,5 @@ def _settings(a: argparse.Namespace) -> PreviewSettings:
         voxel_size=a.voxel_size,
         level=a.level,
         workers=a.workers,
+        normalization=NormalizationChoice(a.normalize, a.any_normalization, scales=a.scale),
     )

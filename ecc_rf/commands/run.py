@@ -39,7 +39,7 @@ def add(commands: Commands) -> None:
 
 def _run(a: argparse.Namespace) -> None:
     from ecc_rf import console
-    from ecc_rf.normalization.reading import NormalizationChoice
+    from ecc_rf.image_normalization import NormalizationChoice
     from ecc_rf.pipeline import RunSettings, run
 
     cells, model = finder(a)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, machine_options, parse_pairs
+from ecc_rf.arguments import add_command, lane_normalization_options, machine_options, parse_pairs, parse_voxel_size
 from ecc_rf.commands.labels import import_settings, label_file_options
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
+    from ecc_rf.lane_normalization import LaneChoice
 
 
 def add(commands: Commands) -> None:
@@ -37,6 +38,8 @@ def add(commands: Commands) -> None:
     train.add_argument("--report", metavar="JSON", help="training report; default NEW.training.json")
     train.add_argument("--json", action="store_true", help="print the report as JSON")
     label_file_options(train)
+    lane_normalization_options(train)
+    train.add_argument("--voxel-size", type=parse_voxel_size, metavar="Z,Y,X", help="in µm, if the files do not say")
     machine_options(train)
 
 
@@ -65,6 +68,7 @@ def _run(a: argparse.Namespace) -> None:
         search=a.search,
         label_files=parse_pairs(a.labels, "--labels"),
         label_settings=import_settings(a),
+        normalization=lane_choice(a),
         report=a.report,
         overwrite=a.overwrite,
         progress=console.progress(a),
@@ -73,3 +77,14 @@ def _run(a: argparse.Namespace) -> None:
         console.print_json(training.report.as_dict())
     else:
         console_training.print_training(training.report, a.output)
+        if training.normalization is not None:
+            console.print_normalization(training.normalization.as_dict())
+
+
+def lane_choice(a: argparse.Namespace) -> LaneChoice:
+    """What `arguments.lane_normalization_options` asks for."""
+    from ecc_rf.arguments import parse_lane_scales
+    from ecc_rf.lane_normalization import LaneChoice
+
+    scales = parse_lane_scales(a.scale)
+    return LaneChoice(a.normalize, a.window_um, a.together, dict(a.group), scales, a.voxel_size)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ecc_rf.errors import EccError, NoForestError
 from ecc_rf.ilp.labels import LaneLabels
 from ecc_rf.ilp.lanes import Lane
+from ecc_rf.ilp.normalization_note import forest_digest
 
 if TYPE_CHECKING:
     from ecc_rf.ilp.project import IlastikProject
@@ -34,6 +35,7 @@ def describe(project: IlastikProject) -> dict[str, Any]:
             for value, (name, color) in enumerate(zip(project.label_names, project.label_colors), start=1)
         ],
         "forest": _forest(project, labels),
+        "normalization": _normalization(project),
         "notes": [*project.notes, *_unnamed(project, labels)],
     }
 
@@ -92,6 +94,20 @@ def _features(project: IlastikProject) -> dict[str, Any]:
         "compute_in_2d": None if selection.compute_in_2d is None else list(selection.compute_in_2d),
         "selected": [[name, selection.scales[column]] for name, column in selection.cells],
     }
+
+
+def _normalization(project: IlastikProject) -> dict[str, Any] | None:
+    try:
+        note = project.normalization
+    except EccError as error:
+        return {"problem": error.what}
+    if note is None:
+        return None
+    try:
+        fits = note.all_stored or forest_digest(project.forest()) == note.forest
+    except EccError:  # there is none that can be used
+        fits = True
+    return {**note.as_dict(), "forest_fits": fits}
 
 
 def _unnamed(project: IlastikProject, labels: list[LaneLabels | EccError]) -> list[str]:

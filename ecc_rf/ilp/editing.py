@@ -10,7 +10,7 @@ new version together with all its labels in the order of that version.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
@@ -28,10 +28,12 @@ from ecc_rf.ilp.labels import LaneLabels
 from ecc_rf.ilp.lanes import Lane
 from ecc_rf.ilp.link_editing import LinkEdits
 from ecc_rf.ilp.links import NewLink
+from ecc_rf.ilp.normalization_note import GROUP as NOTE
+from ecc_rf.ilp.normalization_note import NormalizationNote, forest_digest, write_note
 from ecc_rf.ilp.project import IlastikProject, label_group
 from ecc_rf.ilp.selection import SELECTION_MEMBERS, settled_in_2d, write_selection
 from ecc_rf.ilp.versions import INTERNAL_ORDER, WRITTEN_VERSION, is_before, version_key
-from ecc_rf.ilp.vigra_forest import write_forests
+from ecc_rf.ilp.vigra_forest import read_forests, write_forests
 from ecc_rf.volumes.base import write_errors
 from ecc_rf.volumes.unfinished import UnfinishedOutput
 from ecc_rf.volumes.user_paths import expanded
@@ -59,6 +61,9 @@ class ProjectChanges:
         Leave the stored forest out.
     features : FeatureSelection, optional
         If it leaves it to the image what is computed in 2D, the first lane decides.
+    normalization : NormalizationNote, optional
+        How the images are normalised; the forest that is given was trained on such voxels. A forest that is given
+        without was trained on the voxels as they are.
     links : mapping of int to NewLink
         New places of images, by lane index. The labels stay with their lane.
     """
@@ -71,6 +76,7 @@ class ProjectChanges:
     n_rows: int | None = None
     drop_forest: bool = False
     features: FeatureSelection | None = None
+    normalization: NormalizationNote | None = None
     links: Mapping[int, NewLink] = field(default_factory=dict)
 
 
@@ -215,6 +221,8 @@ class _Edit:
             if group is not None and read_text(group, "StorageVersion") is None:
                 paths.add(name)
         paths.add("PixelClassification/LabelSets")
+        if changes.normalization is not None or changes.forest is not None:
+            paths.add(NOTE)
         if changes.features is not None:
             paths |= {f"FeatureSelections/{name}" for name in SELECTION_MEMBERS}
         if self.drops_forest:
@@ -242,6 +250,8 @@ class _Edit:
             self._write_forest(applet, changes.forest)
         if changes.features is not None:
             write_selection(_versioned(new, "FeatureSelections"), self._features())
+        if changes.normalization is not None:
+            write_note(new, replace(changes.normalization, forest=self._digest(new)))
 
     def _write_labels(self, old: h5py.File, sets: h5py.Group) -> None:
         """One group per lane, without gaps: ilastik goes by their order, not by their numbers."""
@@ -268,6 +278,12 @@ class _Edit:
         write_text(applet, "ClassifierFactory", factory_text(forest.n_trees, len(forest.trees_per_forest)))
         group = applet.create_group("ClassifierForests")
         write_forests(group, forest, self.changes.feature_names, n_rows=rows or None)
+
+    def _digest(self, new: h5py.File) -> str:
+        """Of the forest that was given, as it will be read."""
+        if self.changes.forest is None:
+            return ""
+        return forest_digest(read_forests(new["PixelClassification/ClassifierForests"], len(self.names)))
 
 
 def _versioned(file: h5py.File, name: str) -> h5py.Group:

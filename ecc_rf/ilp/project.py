@@ -24,6 +24,7 @@ from ecc_rf.ilp.labels import LaneLabels, largest_label, read_labels
 from ecc_rf.ilp.lanes import Lane, read_lanes
 from ecc_rf.ilp.limits import MOST_LABELS
 from ecc_rf.ilp.links import LinkKind
+from ecc_rf.ilp.normalization_note import NormalizationNote, read_note
 from ecc_rf.ilp.selection import read_selection
 from ecc_rf.ilp.versions import is_before, version_key
 from ecc_rf.ilp.vigra_forest import ForestSummary, read_forests, summarize_forests
@@ -187,6 +188,18 @@ class IlastikProject:
         """
         with open_project_file(self.path) as file:
             return read_selection(applet_group(file, "FeatureSelections", []), str(self.path))
+
+    @cached_property
+    def normalization(self) -> NormalizationNote | None:
+        """How the project notes that its images are normalised; None if it does not.
+
+        Raises
+        ------
+        FormatError
+            If the note is not understood.
+        """
+        with open_project_file(self.path) as file:
+            return read_note(file)
 
     def lane(self, key: int | str) -> Lane:
         """A lane by its number from 0, its nickname or its stored path.

@@ -2,7 +2,7 @@
 
 from ecc_rf.normalization.background import LocalBackground, Window
 from ecc_rf.normalization.scale import estimate_scales
-from ecc_rf.normalization.settings import Normalization
+from ecc_rf.normalization.settings import Normalization, ScaledNormalization
 from ecc_rf.normalization.volume import NormalizedVolume
 
-__all__ = ["LocalBackground", "Normalization", "NormalizedVolume", "Window", "estimate_scales"]
+__all__ = ["LocalBackground", "Normalization", "NormalizedVolume", "ScaledNormalization", "Window", "estimate_scales"]

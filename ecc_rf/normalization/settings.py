@@ -14,7 +14,6 @@ from ecc_rf.errors import FormatError, SettingError
 from ecc_rf.volumes.paths import split_path
 
 ATTRIBUTE = "ecc_rf_normalization"  # of a volume that is normalised
-GROUP = "ecc_rf/normalization"  # of a project that was trained on normalised images; ilastik leaves it alone
 
 
 @dataclass(frozen=True)
@@ -61,29 +60,29 @@ class Normalization:
         return cls(float(stored["window_um"]))
 
 
-def write_to_project(project: Any, normalization: Normalization) -> None:
-    """Note in a project, an h5py.File open for writing, that it was trained on normalised images."""
-    if GROUP in project:
-        del project[GROUP]
-    project.require_group(GROUP).attrs["settings"] = json.dumps(normalization.as_dict())
+@dataclass(frozen=True)
+class ScaledNormalization:
+    """How one image is normalised.
 
-
-def read_from_project(path: str | Path) -> Normalization | None:
-    """How the images were normalised that a project was trained on; None if they were not.
-
-    Raises
-    ------
-    FormatError
-        If it is not understood.
+    Parameters
+    ----------
+    normalization : Normalization
+    scales : tuple of float
+        One per channel.
+    origin : str
+        Where they come from, for the record.
+    voxel_size : (z, y, x) in µm, optional
+        By which the window is measured; default the image's own.
     """
-    import h5py  # late: `ecc-rf --help` must not pay for it
 
-    where = f"{path}/{GROUP}"
-    with h5py.File(path, "r") as file:
-        if not all(isinstance(file.get(name, getlink=True), h5py.HardLink) for name in ("ecc_rf", GROUP)):
-            return None
-        text = file[GROUP].attrs.get("settings")
-    return Normalization.from_dict(_parsed(text, where), where)
+    normalization: Normalization
+    scales: tuple[float, ...]
+    origin: str = "estimated"
+    voxel_size: tuple[float, float, float] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a record."""
+        return {**self.normalization.as_dict(), "scales": list(self.scales), "origin": self.origin}
 
 
 def read_from_volume(path: str | Path) -> dict[str, Any] | None:

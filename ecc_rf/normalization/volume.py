@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ecc_rf.errors import SettingError
 from ecc_rf.normalization.background import Box, LocalBackground, Window
-from ecc_rf.normalization.settings import Normalization
+from ecc_rf.normalization.settings import Normalization, ScaledNormalization
 from ecc_rf.volumes import AxisView, Volume
 from ecc_rf.volumes.axes import transpose_to
 from ecc_rf.volumes.base import BaseVolume, Slices
@@ -32,7 +32,7 @@ class NormalizedVolume(BaseVolume):
     scales : tuple of float
         One per channel of the image; see `estimate_scales`.
     voxel_size : (z, y, x) in µm, optional
-        If the image does not know it.
+        By which the window is measured; default what the image says.
 
     Raises
     ------
@@ -47,7 +47,7 @@ class NormalizedVolume(BaseVolume):
         scales: tuple[float, ...],
         voxel_size: tuple[float, float, float] | None = None,
     ) -> None:
-        size = image.voxel_size or voxel_size
+        size = voxel_size or image.voxel_size
         super().__init__(image.name, image.shape, np.float32, image.axes, voxel_size=size, chunks=image.chunks)
         self._image = image
         self._view = AxisView(image, _CANONICAL)
@@ -68,6 +68,16 @@ class NormalizedVolume(BaseVolume):
             for t in range(n_times)
             for c in range(n_channels)
         }
+
+    @classmethod
+    def of(cls, image: Volume, how: ScaledNormalization) -> NormalizedVolume:
+        """A volume that is normalised as `how` says."""
+        return cls(image, how.normalization, how.scales, how.voxel_size)
+
+    @property
+    def as_stored(self) -> dict[str, Any]:
+        """How its voxels are normalised, as a file of them would say."""
+        return {**self.normalization.as_dict(), "scales": list(self.scales)}
 
     def _read(self, slices: Slices) -> NDArray[Any]:
         wanted = dict(zip(self.axes, slices))

@@ -17,9 +17,12 @@ from ecc_rf.classifier import PixelClassifier
 from ecc_rf.errors import FormatError, NoForestError, SettingError, ShapeError
 from ecc_rf.export import resolve_labels
 from ecc_rf.ilp import IlastikProject, Lane, LaneLabels
+from ecc_rf.image_normalization import ImageReader, NormalizationChoice, normalization_of
 from ecc_rf.itksnap import ImportSettings
 from ecc_rf.itksnap.frame import Frame, image_frame
 from ecc_rf.itksnap.importing import read_labels
+from ecc_rf.lane_normalization import LaneChoice
+from ecc_rf.normalization import NormalizedVolume
 from ecc_rf.prediction import CANONICAL
 from ecc_rf.preview.figure import SAFE, Legend, draw
 from ecc_rf.preview.sections import View, compute_sections
@@ -65,6 +68,8 @@ class PreviewSettings:
         Of a multi-resolution image, as in `open_volume`; the point is then a voxel of this level.
     workers : int, optional
         Threads; default one per core.
+    normalization : NormalizationChoice
+        Whether the image is normalised; if a forest is trained, so are the project's images.
 
     Raises
     ------
@@ -88,6 +93,7 @@ class PreviewSettings:
     voxel_size: VoxelSize | None = None
     level: int | VoxelSize | None = None
     workers: int | None = None
+    normalization: NormalizationChoice = NormalizationChoice()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
@@ -131,8 +137,16 @@ def preview(
         lane = _lane(project, volume, frame, settings, notes)
         strokes = _strokes(project, lane, frame, settings, notes)
         classifier = _classifier(project, lane, strokes, settings, notes)
+        reader = ImageReader(
+            project,
+            [image],
+            settings.normalization,
+            trained=classifier.normalization if classifier.training else "as stored",
+            voxel_size=settings.voxel_size,
+        )
+        how = reader.normalization(volume, image)
         figure = _figure(
-            volume,
+            volume if how is None else NormalizedVolume.of(volume, how),
             frame,
             classifier,
             settings,
@@ -183,6 +197,10 @@ def preview_classifier(
     with ExitStack() as stack:
         volume = stack.enter_context(_opened(image, settings)) if isinstance(image, str | Path) else image
         frame = image_frame(volume, volume.name)
+        how = normalization_of(
+            settings.normalization.wanted, volume, classifier.normalization, settings.axes, settings.voxel_size, "it"
+        )
+        volume = volume if how is None else NormalizedVolume.of(volume, how)
         known = list(colors or label_colors(None, len(classifier.label_names)))
         return _figure(volume, frame, classifier, settings, labels, known, title=volume.name)
 
@@ -298,7 +316,8 @@ def _classifier(
             f"the strokes of {settings.label_file} are shown, but not trained on: the image is none of the project's"
             " (--lane chooses the lane that they belong to)"
         )
-    return PixelClassifier.train(project, labels=given, workers=settings.workers)
+    how = LaneChoice(normalize=settings.normalization.normalize or None, voxel_size=settings.voxel_size)
+    return PixelClassifier.train(project, labels=given, normalization=how, workers=settings.workers)
 
 
 def _figure(
