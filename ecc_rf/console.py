@@ -67,10 +67,11 @@ def at_level(path: str, level: int | tuple[float, float, float] | None) -> str:
 
 def print_conversion(record: ConversionRecord) -> None:
     """One conversion in a few lines."""
+    print_notes(f"could not be read and was taken for 0: {piece}" for piece in record.unreadable)
     for way, volume in (("from", record.source), ("to", record.target)):
         print(f"{way:>4} {_described(**asdict(volume))}")
     print(
-        f"  {record.voxels:,} voxels in {record.seconds:.1f} s ({voxel_rate(record.voxels, record.seconds)};"
+        f"  {record.computed:,} voxels in {record.seconds:.1f} s ({voxel_rate(record.computed, record.seconds)};"
         f" {record.blocks} blocks of {_times(record.block_shape)}, {record.workers} workers,"
         f" memory budget {show_memory(record.memory)})"
     )

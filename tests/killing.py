@@ -43,7 +43,8 @@ def run_killed(argv: Sequence[str], output: Path, kills: Sequence[Kill] = ()) ->
     Returns
     -------
     dict
-        ``statuses`` of the runs (-9: killed), ``points`` and ``seconds`` of the last run.
+        ``statuses`` of the runs (-9: killed), ``places`` where they were killed (``chunk write``, ``fsync``, ``rename``
+        …, ``moment``; empty if they were not), ``points`` and ``seconds`` of the last run.
     """
     request = json.dumps({"argv": list(argv), "output": str(output), "kills": [*kills]})
     done = subprocess.run(
@@ -66,30 +67,31 @@ def tree(path: Path) -> dict[str, bytes]:
 
 
 def _serve(argv: list[str], output: str, kills: list[Kill]) -> dict[str, Any]:
-
     statuses: list[int] = []
+    places: list[str] = []
     points, seconds = 0, 0.0
     for kill in (*kills, None):
         started = time.monotonic()
-        status, points = _run(argv, kill)
+        status, points, place = _run(argv, kill)
         seconds = time.monotonic() - started
         statuses.append(status)
+        places.append(place if status else "")
         assert status in (0, -9), f"a run ended with {status}"
         # Killed behind the last step, it is complete: another run would only say so.
         if status == 0 or (Path(output).exists() and not Path(f"{output}.ledger").exists()):
             break
-    return {"statuses": statuses, "points": points, "seconds": seconds}
+    return {"statuses": statuses, "places": places, "points": points, "seconds": seconds}
 
 
-def _run(argv: list[str], kill: Kill | None) -> tuple[int, int]:
-    """Status of one run and how many points it passed."""
+def _run(argv: list[str], kill: Kill | None) -> tuple[int, int, str]:
+    """Status of one run, how many points it passed if it came to its end, and else where it was killed."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
         status = 70
         try:
-            count = _arm(int(kill[1]) if kill and kill[0] == "point" else None)
+            count = _arm(int(kill[1]) if kill and kill[0] == "point" else None, writing)
             sys.stdout = sys.stderr
             from ecc_rf.cli import main
 
@@ -106,11 +108,12 @@ def _run(argv: list[str], kill: Kill | None) -> tuple[int, int]:
     else:
         _, status = os.waitpid(child, 0)
     with os.fdopen(reading) as pipe:
-        points = pipe.read()
-    return os.waitstatus_to_exitcode(status), int(points or 0)
+        told = pipe.read()
+    points = int(told) if told.isdecimal() else 0
+    return os.waitstatus_to_exitcode(status), points, "" if told.isdecimal() else told or "moment"
 
 
-def _arm(point: int | None) -> Callable[[], int]:
+def _arm(point: int | None, telling: int) -> Callable[[], int]:
     """Count the points from now on, and die at one of them."""
     import zarr.storage._local as store
 
@@ -126,7 +129,8 @@ def _arm(point: int | None) -> Callable[[], int]:
             passed[0] = next(numbers)
             return passed[0] == point
 
-    def die() -> None:
+    def die(place: str) -> None:
+        os.write(telling, place.encode())
         os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(60)  # no other thread goes on in this one's place
 
@@ -135,7 +139,7 @@ def _arm(point: int | None) -> Callable[[], int]:
 
         def call(*arguments: Any, **options: Any) -> Any:
             if due():
-                die()
+                die(name)
             return original(*arguments, **options)
 
         setattr(os, name, call)
@@ -149,7 +153,7 @@ def _arm(point: int | None) -> Callable[[], int]:
             path.parent.mkdir(parents=True, exist_ok=True)
             content = bytes(value.as_buffer_like())
             path.with_suffix(".killed.partial").write_bytes(content[: len(content) // 2])
-            die()
+            die("chunk write")
         return put(path, value, *arguments, **options)
 
     store._put = half

@@ -143,8 +143,21 @@ def choose_block(
         extent //= 2
     if need <= memory:
         return block
-    raise MemoryBudgetError(
-        f"{workers} workers need at least {show_memory(need)}, the budget is {show_memory(memory)}.",
+    raise too_little_memory(need, memory, workers)
+
+
+def too_little_memory(need: int, memory: int, workers: int, *, restart: bool = False) -> MemoryBudgetError:
+    """The error of a plan that does not fit; the budget that it names is one that does.
+
+    >>> print(too_little_memory(300_000_001, 2 * 10**8, 2).do)
+    Give --memory 301MB or more, or fewer --workers.
+    """
+    ways = [f"Give --memory {math.ceil(need / 1e6)}MB or more"]
+    ways += ["fewer --workers"] if workers > 1 else []
+    ways += ["--restart to cut the image anew"] if restart else []
+    who = f"{workers} workers need" if workers > 1 else "One worker needs"
+    return MemoryBudgetError(
+        f"{who} at least {show_memory(need)}, the budget is {show_memory(memory)}.",
         where="memory",
-        do=f"Give --memory {math.ceil(need / 1e6)}MB or more, or fewer --workers.",
+        do=f"{', or '.join(ways)}.",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, bad_value, parse_roi, volume_options
+from ecc_rf.arguments import add_command, bad_value, parse_roi, resume_options, volume_options
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -40,7 +40,13 @@ def add(commands: Commands) -> None:
     )
     convert.add_argument("--compression", help="zstd, gzip or none; default zstd for OME-Zarr, gzip for HDF5")
     convert.add_argument("--no-check", action="store_true", help="do not read the result back; it takes less time")
+    convert.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="take pieces of the image that cannot be read for 0, and name them",
+    )
     volume_options(convert, block=False)
+    resume_options(convert)
 
 
 def _convert(a: argparse.Namespace) -> None:
@@ -62,6 +68,8 @@ def _convert(a: argparse.Namespace) -> None:
         memory=a.memory,
         overwrite=a.overwrite,
         check=not a.no_check,
+        restart=a.restart,
+        skip_unreadable=a.skip_unreadable,
         progress=console.progress(a),
     )
     console.print_conversion(record)

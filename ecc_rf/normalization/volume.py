@@ -51,6 +51,7 @@ class NormalizedVolume(BaseVolume):
         super().__init__(image.name, image.shape, np.float32, image.axes, voxel_size=size, chunks=image.chunks)
         self._image = image
         self._view = AxisView(image, _CANONICAL)
+        self.cache = image.cache
         n_times, n_channels, *extents = self._view.shape
         if size is None:
             raise SettingError(

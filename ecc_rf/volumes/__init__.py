@@ -10,11 +10,13 @@ from ecc_rf.volumes.axes import (
 )
 from ecc_rf.volumes.base import DamagedChunkError
 from ecc_rf.volumes.metadata import shard_shape
+from ecc_rf.volumes.pyramid import Level
 from ecc_rf.volumes.volume import Volume, WritableVolume, create_volume, open_volume
 
 __all__ = [
     "AxisView",
     "DamagedChunkError",
+    "Level",
     "Volume",
     "WritableVolume",
     "axes_from_axistags",

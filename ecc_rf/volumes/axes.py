@@ -220,6 +220,8 @@ class AxisView(BaseVolume):
         )
         self._volume = volume
         self.shareable = getattr(volume, "shareable", False)
+        self.assembled = getattr(volume, "assembled", False)
+        self.cache = volume.cache
         self._writable = True  # if the volume is: it has the last word
 
     def _inner(self, slices: Slices) -> Slices:
@@ -238,6 +240,10 @@ class AxisView(BaseVolume):
 
     def _sync(self, slices: Slices) -> None:
         cast("WritableVolume", self._volume).sync(self._inner(slices))
+
+    @property
+    def reading_bytes(self) -> int:
+        return self._volume.reading_bytes
 
     @property
     def resumed(self) -> bool:

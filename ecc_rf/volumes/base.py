@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ecc_rf.errors import EccError, FormatError, OutputError, ShapeError
 from ecc_rf.volumes.unfinished import UnfinishedOutput
+
+if TYPE_CHECKING:
+    from ecc_rf.volumes.chunk_cache import ChunkCache
+    from ecc_rf.volumes.pyramid import Level
 
 VoxelSize = tuple[float, float, float]
 Index = slice | tuple[slice, ...]
@@ -52,6 +57,7 @@ class Target:
     voxel_size: VoxelSize | None = None
     drange: tuple[float, float] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
+    build: Callable[[Sequence[Level]], None] | None = None
 
 
 class BaseVolume(ABC):
@@ -60,6 +66,8 @@ class BaseVolume(ABC):
     Voxels are handed out as fresh C-ordered arrays in the machine's own byte order, however they are stored.
     """
 
+    cache: ChunkCache | None = None  # of decoded pieces, if it keeps any
+    assembled = False  # the finished output is made of the unfinished one, all at once
     resumable = True  # an unfinished one can be gone on with
     shareable = False  # processes on several machines may write at once, each its own chunks
 
@@ -159,6 +167,11 @@ class BaseVolume(ABC):
     def resumed(self) -> bool:
         """Whether the unfinished output was there before."""
         return self._output is not None and self._output.resumed
+
+    @property
+    def reading_bytes(self) -> int:
+        """Bytes that a thread needs while it reads, beside what it hands out: a chunk, stored and decoded."""
+        return 0 if self.chunks is None else 2 * self.dtype.itemsize * math.prod(self.chunks)
 
     def _refuse_closed(self) -> None:
         if self._closed:

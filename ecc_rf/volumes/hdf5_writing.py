@@ -35,6 +35,7 @@ _LEVEL = 1
 class Hdf5Target(BaseVolume):
     """A dataset that is being written."""
 
+    assembled = True
     shareable = True  # see `ZarrVolume`
 
     def __init__(self, target: Target, array: zarr.Array[Any]) -> None:

@@ -17,7 +17,7 @@ import math
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import nibabel
 import numpy as np
@@ -35,12 +35,13 @@ from ecc_rf.volumes.units import voxel_size_from
 _AXES = {2: "yx", 3: "zyx", 4: "tzyx", 5: "ctzyx"}
 _COMPRESSION = 1  # noise does not become much smaller, only slower, with more
 _PIECE = 2**24
+_EXTENSIONS = (".nii", ".nii.gz")
 
 
 class NiftiVolume(BaseVolume):
     """The data of an image; scaled by the header's slope and intercept only if these do something."""
 
-    def __init__(self, source: Source, image: nibabel.Nifti1Image) -> None:
+    def __init__(self, source: Source, image: nibabel.Nifti1Image, file: BinaryIO | None) -> None:
         data: Any = image.dataobj
         shape = data.shape[::-1]
         check_voxels(source.name, shape, data.dtype)
@@ -54,16 +55,21 @@ class NiftiVolume(BaseVolume):
             voxel_size=source.voxel_size or _voxel_size(image.header, axes),
         )
         self._data = data
+        self._file = file
 
     def _read(self, slices: Slices) -> NDArray[Any]:
         return np.asarray(self._data[slices[::-1]]).T
 
     def _release(self) -> None:
         self._data = None  # lets go of the file
+        if self._file is not None:
+            self._file.close()
 
 
 class CompressedTarget(ArrayVolume):
     """A map of the uncompressed file, which is compressed when all its blocks are there."""
+
+    assembled = True
 
     def _complete(self) -> Path:
         self._sync(())
@@ -99,8 +105,7 @@ class CompressedTarget(ArrayVolume):
 
 def open_source(source: Source) -> NiftiVolume:
     with damage_reported(source.name):
-        # the file stays open, so that what is read from start to end is decompressed only once
-        image = nibabel.load(source.path, keep_file_open=True)
+        image, file = _load(source.path)
         if not isinstance(image, nibabel.Nifti1Image):
             raise FormatError(f"the file is {type(image).__name__}, not NIfTI", source.name)
         data: Any = image.dataobj
@@ -108,7 +113,32 @@ def open_source(source: Source) -> NiftiVolume:
         size = source.path.stat().st_size
         if source.path.suffix.lower() == ".nii" and size < needed:
             raise FormatError(f"the file is truncated: {size} bytes of {needed}", source.name, "copy it anew")
-        return NiftiVolume(source, image)
+        return NiftiVolume(source, image, file)
+
+
+def _load(path: Path) -> tuple[Any, BinaryIO | None]:
+    """The image, and the file if it is ours to close.
+
+    nibabel goes by the extension, which an unfinished output that is read back has not got yet.
+    """
+    if path.name.lower().endswith(_EXTENSIONS):
+        # the file stays open, so that what is read from start to end is decompressed only once
+        return nibabel.load(path, keep_file_open=True), None
+    with path.open("rb") as plain:
+        compressed = plain.read(2) == b"\x1f\x8b"
+    file: Any = gzip.open(path) if compressed else path.open("rb")  # noqa: SIM115 (closed with the volume)
+    try:
+        kind = _kind(file.read(4))
+        file.seek(0)
+        return kind.from_file_map({"image": nibabel.FileHolder(fileobj=file)}), file
+    except BaseException:
+        file.close()
+        raise
+
+
+def _kind(start: bytes) -> Any:
+    """NIfTI-1 or 2, by the first bytes of a header of ours."""
+    return nibabel.Nifti1Image if start == (348).to_bytes(4, "little") else nibabel.Nifti2Image
 
 
 def create_target(target: Target) -> ArrayVolume | AxisView:
@@ -146,8 +176,7 @@ def create_target(target: Target) -> ArrayVolume | AxisView:
 def _describe(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         block = file.read(nibabel.Nifti2Header.single_vox_offset)
-    kind: Any = nibabel.Nifti1Header if block[:4] == (348).to_bytes(4, "little") else nibabel.Nifti2Header
-    header = kind.from_fileobj(io.BytesIO(block))
+    header = _kind(block[:4]).header_class.from_fileobj(io.BytesIO(block))
     return {
         "shape": header.get_data_shape(),
         "dtype": str(header.get_data_dtype()),

@@ -11,9 +11,9 @@ shards, of many chunks in a file.
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ from zarr.codecs import Crc32cCodec, GzipCodec, ZstdCodec
 
 from ecc_rf.errors import FormatError
 from ecc_rf.volumes.axes import AxisView
-from ecc_rf.volumes.base import BaseVolume, Slices, Target
+from ecc_rf.volumes.base import BaseVolume, Slices, Target, chunks_of
 from ecc_rf.volumes.chunk_files import remove_partial, stored_chunks, sync_chunks
 from ecc_rf.volumes.metadata import default_chunks
-from ecc_rf.volumes.pyramid import pyramid_steps, reduce
+from ecc_rf.volumes.pyramid import Level, level_bytes, pyramid_steps, reduce_region
 
 _ORDER = "tczyx"
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
@@ -71,21 +71,36 @@ class ZarrTarget(BaseVolume):
         sync_chunks(self._array, slices)
 
     def _complete(self) -> None:
-        steps = _steps(self._target, self.axes, self.shape)
-        for finer, coarser, step in zip((self._array, *self._coarser), self._coarser, steps):
-            build_level(finer, coarser, step, self._target.pyramid or "")
-            sync_chunks(coarser, tuple(slice(0, extent) for extent in coarser.shape))
+        levels = self._levels()
+        if self._target.build is not None:
+            self._target.build(levels)
+        else:
+            for level in levels:
+                for region in chunks_of(tuple(slice(0, n) for n in level.shape), level.shape, level.pieces):
+                    level.build(region)
         if self.resumed:
             remove_partial(self._target.output.path)
 
+    def _levels(self) -> list[Level]:
+        arrays = (self._array, *self._coarser)
+        steps = _steps(self._target, self.axes, self.shape)
+        method = self._target.pyramid or ""
+        levels = []
+        for number, (finer, coarser, step) in enumerate(zip(arrays, self._coarser, steps), 1):
+            pieces = tuple(min(edge, n) for edge, n in zip(stored_chunks(coarser), coarser.shape))
+            build = partial(_build, finer, coarser, step, method)
+            levels.append(Level(number, coarser.shape, pieces, level_bytes(pieces, self.dtype), build))
+        return levels
 
-def build_level(finer: zarr.Array[Any], coarser: zarr.Array[Any], step: Sequence[int], method: str) -> None:
-    """Fill a level from the one before it, a file at a time."""
-    edges = stored_chunks(coarser)
-    for corner in itertools.product(*(range(0, extent, edge) for extent, edge in zip(coarser.shape, edges))):
-        block = tuple(slice(i, min(i + edge, n)) for i, edge, n in zip(corner, edges, coarser.shape))
-        source = tuple(slice(part.start * by, part.stop * by) for part, by in zip(block, step))
-        coarser[block] = reduce(np.asarray(finer[source]), step, method)
+
+def _build(finer: zarr.Array[Any], coarser: zarr.Array[Any], step: Sequence[int], method: str, region: Slices) -> None:
+    """Make a region of a level of the one before it; it is on the disk when this returns."""
+
+    def read(source: Slices) -> NDArray[Any]:
+        return np.asarray(finer[source])
+
+    coarser[region] = reduce_region(read, region, step, method, coarser.dtype)
+    sync_chunks(coarser, region)
 
 
 def create_target(target: Target) -> ZarrTarget | AxisView:

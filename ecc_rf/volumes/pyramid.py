@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,41 @@ from ecc_rf.errors import SettingError
 
 METHODS = ("mean", "mode", "max", "nearest")
 SMALLEST = 64  # a level of at most so many voxels along each axis is the last: it is one chunk
+
+_AT_ONCE = 64  # voxels along each axis of a level that are made at once: the finer ones are eight times as many
+
+
+@dataclass(frozen=True)
+class Level:
+    """A coarser level that is to be built.
+
+    Attributes
+    ----------
+    number : int
+        1 is made of the full resolution.
+    shape, pieces : tuple of int
+        Its extents, and those of a file of it, which has one writer.
+    bytes_needed : int
+        To build a file.
+    build : callable
+        Builds the files in a region, which is whole files; they are on the disk when it returns.
+    """
+
+    number: int
+    shape: tuple[int, ...]
+    pieces: tuple[int, ...]
+    bytes_needed: int
+    build: Callable[[tuple[slice, ...]], None]
+
+
+def level_bytes(pieces: Sequence[int], dtype: np.dtype[Any]) -> int:
+    """Bytes that it takes to build a file of a level: the file, and what it is made of bit by bit.
+
+    >>> level_bytes((128, 128, 128), np.dtype("u2")) // 2**20
+    56
+    """
+    finer = math.prod(2 * min(n, _AT_ONCE) for n in pieces)
+    return (2 * math.prod(pieces) + 6 * finer // 2) * dtype.itemsize
 
 
 def check_method(method: str) -> str:
@@ -57,6 +94,32 @@ def pyramid_steps(axes: str, shape: Sequence[int], voxel_size: Sequence[float] |
         extents = [-(-extent // step) for extent, step in zip(extents, steps[-1])]
         size = [length * step for length, step in zip(size, steps[-1])]
     return steps
+
+
+def reduce_region(
+    read: Callable[[tuple[slice, ...]], NDArray[Any]],
+    region: Sequence[slice],
+    step: Sequence[int],
+    method: str,
+    dtype: np.dtype[Any],
+) -> NDArray[Any]:
+    """A region of a level out of the one before it, of which little is held at once.
+
+    Parameters
+    ----------
+    read : callable
+        Voxels of a region of the finer level, which may go on beyond its end.
+    region : sequence of slice
+        Of the coarser level.
+    step, method, dtype
+        As for `reduce`.
+    """
+    out = np.empty([part.stop - part.start for part in region], dtype)
+    for corner in itertools.product(*(range(part.start, part.stop, _AT_ONCE) for part in region)):
+        some = tuple(slice(i, min(i + _AT_ONCE, part.stop)) for i, part in zip(corner, region))
+        target = tuple(slice(s.start - part.start, s.stop - part.start) for s, part in zip(some, region))
+        out[target] = reduce(read(tuple(slice(s.start * by, s.stop * by) for s, by in zip(some, step))), step, method)
+    return out
 
 
 def reduce(block: NDArray[Any], step: Sequence[int], method: str) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -21,9 +21,12 @@ from ecc_rf.errors import FormatError, MissingFileError, SettingError, ShapeErro
 from ecc_rf.volumes.axes import AxisView, check_axes
 from ecc_rf.volumes.base import Index, Source, Target, VoxelSize, check_voxels, write_errors
 from ecc_rf.volumes.paths import FORMATS, split_path
-from ecc_rf.volumes.pyramid import check_method
+from ecc_rf.volumes.pyramid import Level, check_method
 from ecc_rf.volumes.unfinished import UnfinishedOutput
 from ecc_rf.volumes.user_paths import expanded, is_there
+
+if TYPE_CHECKING:
+    from ecc_rf.volumes.chunk_cache import ChunkCache
 
 
 class Volume(Protocol):
@@ -63,6 +66,16 @@ class Volume(Protocol):
 
         Whoever writes from several threads must give each its own chunks; of an output with shards these are meant.
         """
+        ...
+
+    @property
+    def cache(self) -> ChunkCache | None:
+        """Decoded pieces that are kept for the next blocks, if the format needs any; its limit may be set."""
+        ...
+
+    @property
+    def reading_bytes(self) -> int:
+        """Bytes that a thread needs while it reads, beside what it hands out and what is kept in `cache`."""
         ...
 
     @property
@@ -112,6 +125,11 @@ class WritableVolume(Volume, Protocol):
 
         Threads and processes of one machine always may.
         """
+        ...
+
+    @property
+    def assembled(self) -> bool:
+        """Whether the finished output is made of the unfinished one when it is closed, rather than renamed."""
         ...
 
     @property
@@ -229,6 +247,7 @@ def create_volume(
     dataset: str = "data",
     compression: str | None = None,
     verify: Callable[[Volume], None] | None = None,
+    build: Callable[[Sequence[Level]], None] | None = None,
 ) -> WritableVolume:
     """Create a volume to be written block by block; use it in a with-block.
 
@@ -265,6 +284,9 @@ def create_volume(
         Default zstd for OME-Zarr, gzip for HDF5 (which has no zstd), none for the others (which have no other).
     verify : callable, optional
         Called with the finished output, opened for reading, before it gets its name; what it raises keeps it from that.
+    build : callable, optional
+        Called with the coarser levels of a pyramid, to build each from the one before; default one file after the
+        other.
 
     Raises
     ------
@@ -316,12 +338,13 @@ def create_volume(
         voxel_size=size,
         drange=drange,
         attributes=dict(attributes or {}),
+        build=build,
     )
     module = import_module(f"ecc_rf.volumes.{parts.format.module}")
     if verify is not None:
 
         def check(path: Path) -> None:
-            keeps_axes = parts.format.module in ("ome_zarr", "hdf5", "tiff")
+            keeps_axes = parts.format.module in ("ome_zarr", "hdf5", "tiff", "nifti")
             source = Source(name, path, target.inner, None if keeps_axes else axes, size)
             with module.open_source(source) as finished:
                 verify(AxisView(finished, axes))
