@@ -77,12 +77,15 @@ def classify_volume(order: Order, machine: Machine, progress: Progress | None = 
             _check(opened, machine)
             layout = point.open(opened.fingerprint(), layout)
         opened.settle(_block(order, layout, final), layout["volume"])
+        elsewhere = machine.backend is not None and machine.backend.elsewhere  # each has its own memory
+        fit = opened.fit(budget, 1 if elsewhere else workers, processes=machine.backend is not None)
+        workers = workers if elsewhere else fit.workers
         run = Classification(opened, point, machine, workers)
         if there:
             run.count()
             point.end()
         else:
-            progress.message(opened.job.describe(opened.grid, workers, budget, opened.image.dtype.itemsize))
+            progress.message(opened.job.describe(opened.grid, workers, budget, fit.need))
             run.carry_out(progress)
         return PredictionRecord(
             output=name,

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from ecc_rf._version import __version__
-from ecc_rf.blocks import Block, Grid
+from ecc_rf.blocks import BASE, Block, Grid
+from ecc_rf.blocks.memory import LARGEST, too_little_memory
 from ecc_rf.errors import SettingError
 from ecc_rf.export import Export
 from ecc_rf.features import FeaturePlan
@@ -31,6 +32,8 @@ from ecc_rf.volumes.unreadable import CarefulReader
 if TYPE_CHECKING:
     from ecc_rf.classifier import PixelClassifier
 
+_SMALL = 64  # extents of a block that is taken for the sake of decoded planes
+
 
 @dataclass(frozen=True)
 class Order:
@@ -44,6 +47,8 @@ class Order:
         How the image is normalised as it is read.
     volume : mapping, optional
         How the output was created, by whoever was first.
+    cache : int
+        Bytes of decoded pieces of the image that may be kept.
     """
 
     classifier: PixelClassifier
@@ -60,12 +65,21 @@ class Order:
     nan: str = "refuse"
     normalization: ScaledNormalization | None = None
     volume: Mapping[str, Any] | None = None
+    cache: int = 0
 
     def begin(self) -> OpenOrder:
         """Open everything and be ready for `OpenOrder.work`, in another process."""
         opened = OpenOrder(self)
         opened.create()
         return opened
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Threads or processes that a budget allows for, and the bytes of all of them at their peak."""
+
+    workers: int
+    need: int
 
 
 class OpenOrder:
@@ -98,12 +112,16 @@ class OpenOrder:
             name=self.image.name,
             backend=order.classifier.backend,
             nan=order.nan,
+            reading=self.image.reading_bytes,
         )
+        self._keep(order.cache)
         self.mask: Volume | None = None
         if order.mask is not None:
             self.mask = self._opened(order.mask)
             masking = checked_mask(AxisView(self.mask, CANONICAL), view, self.mask.name)
-            self.job = replace(self.job, mask=masking)
+            self.job = replace(self.job, mask=masking, reading=self.job.reading + self.mask.reading_bytes)
+            if self.mask.cache is not None:
+                self.mask.cache.limit = 0
         self.region = parse_region(order.roi, view.shape, self.image.name)
 
     def _opened(self, source: str | Path | Volume, **overrides: Any) -> Volume:
@@ -131,7 +149,7 @@ class OpenOrder:
     def layout(self, memory: int, workers: int) -> dict[str, Any]:
         """How the volume is cut into blocks, and what the output is."""
         extents = tuple(s.stop - s.start for s in self.region)
-        block = self.order.block_shape or self.job.choose_block(extents[1:], self.image.dtype.itemsize, memory, workers)
+        block = self.order.block_shape or self._chosen_block(extents[1:], memory, workers)
         axes = self.image.axes if "c" in self.image.axes else self.image.axes + "c"
         shape = reorder((extents[0], self.job.channels, *extents[1:]), axes)
         chunks = reorder((1, 1, *chunk_shape(extents[1:], block)), axes)
@@ -148,6 +166,61 @@ class OpenOrder:
             "dataset": export.dataset,
         }
         return {"block_shape": block, "blocks": len(self.job.grid(block, self.region)), "volume": volume}
+
+    def _chosen_block(self, extents: tuple[int, ...], memory: int, workers: int) -> tuple[int, int, int]:
+        """The largest block that fits; a smaller one if its decoded planes can be kept and those of the larger not."""
+        z, y, x = block = self.job.choose_block(extents, self.image.dtype.itemsize, memory, workers)
+        if self.image.cache is None or max(block) > LARGEST:
+            return block
+        smaller = (min(z, _SMALL), min(y, _SMALL), min(x, _SMALL))
+        larger_fits, smaller_fits = (
+            self._need(some, workers) + self._worth_keeping(some) <= memory for some in (block, smaller)
+        )
+        return smaller if smaller_fits and not larger_fits else block
+
+    def _need(self, block: tuple[int, ...], workers: int, processes: int = 0) -> int:
+        """Bytes of the whole run for blocks of this shape; of all processes, if the work is done in some."""
+        cost, extents = self.job.cost(self.image.dtype.itemsize), self.job.source.shape[2:]
+        if processes:
+            alone = replace(cost, shared=self.job.reading, ahead=0, behind=0)
+            return BASE + processes * alone.total(block, self.job.plan.halo, extents, 1)
+        return cost.total(block, self.job.plan.halo, extents, workers)
+
+    def _worth_keeping(self, block: tuple[int, ...]) -> int:
+        """Bytes of the decoded pieces that a row of blocks along x reads more than once: 0 if none is decoded twice."""
+        if self.image.cache is None:
+            return 0
+        halo = dict(zip("zyx", self.job.plan.halo))
+        needed = {axis: n + 2 * halo[axis] for axis, n in zip("zyx", block)}
+        kept = self.image.dtype.itemsize
+        for axis, n, chunk in zip(self.image.axes, self.image.shape, self.image.chunks or self.image.shape):
+            if axis == "t":
+                continue
+            kept *= min(n, -(-needed[axis] // chunk) * chunk + chunk) if axis in "zy" else n
+        return kept
+
+    def _keep(self, size: int) -> None:
+        if self.image.cache is not None:
+            self.image.cache.limit = size
+
+    def fit(self, memory: int, workers: int, *, processes: bool = False) -> Fit:
+        """How many workers the budget allows for the blocks that were settled, and what is kept of the image.
+
+        Raises
+        ------
+        MemoryBudgetError
+            If it does not allow for one.
+        """
+        block = self.grid.block_shape[1:]
+        while workers > 1 and self._need(block, workers, workers * processes) > memory:
+            workers -= 1
+        need = self._need(block, workers, workers * processes)
+        if need > memory:
+            raise too_little_memory(need, memory, 1, restart=True, block=True)
+        cache = min(self._worth_keeping(block), (memory - need) // (workers if processes else 1))
+        self._keep(cache)
+        self.order = replace(self.order, cache=cache)
+        return Fit(workers, need + cache * (workers if processes else 1))
 
     def _shards(
         self, axes: str, shape: tuple[int, ...], chunks: tuple[int, ...], block: tuple[int, ...]
@@ -213,6 +286,8 @@ class OpenOrder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.image.cache is not None:
+            self.image.cache.clear()  # whoever opened it goes on with other work
         self._stack.close()
 
     def settle(self, block_shape: tuple[int, int, int], volume: Mapping[str, Any]) -> None:

@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ecc_rf.blocks import (
-    BASE,
     Block,
     BlockCost,
     Grid,
@@ -32,14 +31,14 @@ from ecc_rf.blocks import (
     resolve_workers,
     show_memory,
 )
-from ecc_rf.blocks.runner import read_compute_write
+from ecc_rf.blocks.runner import READERS, read_compute_write
 from ecc_rf.errors import SettingError, ShapeError
 from ecc_rf.export import Export, quantise
 from ecc_rf.features import FeaturePlan
 from ecc_rf.features.backends import features_function
 from ecc_rf.features.fastfilters import BYTES_PER_VOXEL
 from ecc_rf.forest import RandomForest
-from ecc_rf.voxel_values import usable_voxels
+from ecc_rf.voxel_values import is_constant, usable_voxels
 
 CANONICAL = "tczyx"
 TILE_BYTES = 16 * 2**20  # features of one tile. Measured: half of it loses to its halo, more gains nothing
@@ -97,6 +96,8 @@ class Prediction:
         Who computes the features, one of `BACKENDS`.
     nan : {'refuse', 'zero'}
         What becomes of voxels that are not finite.
+    reading : int
+        Bytes that a thread needs while it reads, beside what it hands on.
     """
 
     source: Readable
@@ -107,6 +108,7 @@ class Prediction:
     name: str = "the image"
     backend: str = "native"
     nan: str = "refuse"
+    reading: int = 0
 
     def grid(self, block_shape: tuple[int, int, int], region: tuple[slice, ...] | None = None) -> Grid:
         """The blocks over ``t z y x``; each holds one time step."""
@@ -224,26 +226,33 @@ class Prediction:
         self, extents_zyx: tuple[int, ...], itemsize: int, memory: int, workers: int
     ) -> tuple[int, int, int]:
         """Extents of a block for a memory budget in bytes; `itemsize` is that of the stored image."""
-        z, y, x = choose_block(extents_zyx, self.plan.halo, self._cost(itemsize), memory=memory, workers=workers)
+        z, y, x = choose_block(extents_zyx, self.plan.halo, self.cost(itemsize), memory=memory, workers=workers)
         return z, y, x
 
-    def describe(self, grid: Grid, workers: int, memory: int, itemsize: int) -> str:
+    def describe(self, grid: Grid, workers: int, memory: int, need: int) -> str:
         """The plan in a line: what is read and computed at once, and what that takes."""
         block, halo = ("×".join(map(str, extents[1:])) for extents in (grid.block_shape, grid.halo))
-        need = BASE + workers * self._cost(itemsize).of(grid.block_shape[1:], self.plan.halo, self.source.shape[2:])
         return (
             f"plan: {self.name}, {self.plan.n_features} features, {len(grid)} blocks of {block} with halo {halo}"
             f" (z×y×x), {workers} workers, {show_memory(need)} of {show_memory(memory)}"
         )
 
-    def _cost(self, itemsize: int) -> BlockCost:
+    def cost(self, itemsize: int) -> BlockCost:
+        """What a block needs; `itemsize` is that of the stored image."""
         _, channels, *_ = self.source.shape
         n_labels = self.forest.n_labels if self.forest is not None else 0
         per_core = 2 * self.channels * self.export.stored_dtype.itemsize + (1 if self.mask is not None else 0)
         # The filters hold a float32 copy of the block beside the raw one.
         tile = TILE_BYTES * 2 + TILE_BYTES * n_labels // self.plan.n_features
         theirs = BYTES_PER_VOXEL if self.backend == "fastfilters" else 0
-        return BlockCost(channels * (itemsize + 4) + theirs, per_core, tile + self.plan.scratch_bytes)
+        return BlockCost(
+            channels * (itemsize + 4) + theirs,
+            per_core,
+            tile + self.plan.scratch_bytes,
+            shared=READERS * self.reading,
+            ahead=channels * itemsize,
+            behind=self.channels * self.export.stored_dtype.itemsize,
+        )
 
 
 @dataclass(frozen=True)
@@ -292,20 +301,6 @@ class PredictionRecord:
     def voxels_per_second(self) -> float:
         """Mean rate."""
         return self.computed / max(self.seconds, 1e-9)
-
-
-def is_constant(raw: np.ndarray) -> bool:
-    """Whether each channel of a block ``c z y x`` has one value.
-
-    >>> block = np.zeros((2, 4, 4, 4))
-    >>> block[1] = 7
-    >>> is_constant(block), is_constant(np.arange(64).reshape(1, 4, 4, 4))
-    (True, False)
-    """
-    first = raw[:, :1, :1, :1]
-    # A row in the middle tells nearly all blocks of tissue apart, without a look at the rest.
-    middle = raw[:, raw.shape[1] // 2, raw.shape[2] // 2, :]
-    return bool((middle == first[:, 0, 0]).all()) and bool((raw == first).all())
 
 
 def checked_mask(mask: Readable, image: Readable, name: str) -> Readable:

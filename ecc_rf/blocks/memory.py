@@ -1,10 +1,13 @@
 """The memory budget: how large a block may be, decided before the start.
 
 Each worker holds one block at a time. Its bytes are counted per voxel that is read (core and halo) and per
-voxel that is computed (core)::
+voxel that is computed (core). A few more blocks are read ahead, or wait to be written::
 
     one worker  =  fixed  +  read_bytes x voxels(core + halo)  +  core_bytes x voxels(core)
-    all         =  BASE   +  workers x one worker               <=  budget
+    one waiting =            its bytes as it was read, or as it is stored
+    all         =  BASE   +  shared  +  workers x one worker  +  waiting x one waiting   <=  budget
+
+What is left of the budget may keep decoded pieces of the image for the next blocks (`cache_share`).
 
 A large block wastes less on its halo, a small one needs less memory; beyond `LARGEST` extents the halo is no
 longer what costs, and small blocks share the work of few workers more evenly.
@@ -74,16 +77,40 @@ class BlockCost:
         Per voxel of the core.
     fixed : int
         Whatever the block's size.
+    shared : int
+        Of the whole process, whatever the number of workers.
+    ahead, behind : float
+        Of a block that waits: per voxel of core and halo if it was read ahead, per voxel of the core if it is to be
+        written.
     """
 
     read: float
     core: float
     fixed: int = 0
+    shared: int = 0
+    ahead: float = 0
+    behind: float = 0
 
     def of(self, block_shape: tuple[int, ...], halo: tuple[int, ...], shape: tuple[int, ...]) -> int:
         """Bytes that one worker needs for a block of this shape."""
         read = math.prod(min(n, b + 2 * h) for b, h, n in zip(block_shape, halo, shape))
         return int(self.fixed + self.read * read + self.core * math.prod(block_shape))
+
+    def total(self, block_shape: tuple[int, ...], halo: tuple[int, ...], shape: tuple[int, ...], workers: int) -> int:
+        """Bytes of the whole process for blocks of this shape."""
+        read = math.prod(min(n, b + 2 * h) for b, h, n in zip(block_shape, halo, shape))
+        waiting = max(self.ahead * read, self.behind * math.prod(block_shape))
+        one = self.of(block_shape, halo, shape)
+        return int(BASE + self.shared + workers * one + blocks_waiting(workers) * waiting)
+
+
+def blocks_waiting(workers: int) -> int:
+    """Blocks that are read ahead or wait to be written, beside those that are being computed.
+
+    >>> blocks_waiting(1), blocks_waiting(16)
+    (2, 8)
+    """
+    return max(2, workers // 2)
 
 
 def choose_block(
@@ -132,7 +159,7 @@ def choose_block(
     extent = LARGEST_FLAT if flat else LARGEST
     while True:
         block = tuple(min(n, extent) for n in shape)
-        need = BASE + workers * cost.of(block, halo, shape)
+        need = cost.total(block, halo, shape, workers)
         # Four blocks or more per worker keep all workers busy to the end; smaller blocks are not worth it.
         count = math.prod(-(-n // b) for n, b in zip(shape, block))
         balanced = workers == 1 or count >= 4 * workers or extent <= 64
@@ -146,7 +173,9 @@ def choose_block(
     raise too_little_memory(need, memory, workers)
 
 
-def too_little_memory(need: int, memory: int, workers: int, *, restart: bool = False) -> MemoryBudgetError:
+def too_little_memory(
+    need: int, memory: int, workers: int, *, restart: bool = False, block: bool = False
+) -> MemoryBudgetError:
     """The error of a plan that does not fit; the budget that it names is one that does.
 
     >>> print(too_little_memory(300_000_001, 2 * 10**8, 2).do)
@@ -154,6 +183,7 @@ def too_little_memory(need: int, memory: int, workers: int, *, restart: bool = F
     """
     ways = [f"Give --memory {math.ceil(need / 1e6)}MB or more"]
     ways += ["fewer --workers"] if workers > 1 else []
+    ways += ["a smaller --block"] if block else []
     ways += ["--restart to cut the image anew"] if restart else []
     who = f"{workers} workers need" if workers > 1 else "One worker needs"
     return MemoryBudgetError(

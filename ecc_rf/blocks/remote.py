@@ -48,6 +48,11 @@ class Backend:
     kind: str
     address: str = LOCAL
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the processes are on other machines."""
+        return self.kind == "dask" and self.address != LOCAL
+
     def __post_init__(self) -> None:
         if self.kind not in ("processes", "dask"):
             raise SettingError(f"{self.kind!r} is no backend.", where="backend", do="Choose processes or dask.")

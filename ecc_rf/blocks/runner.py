@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ecc_rf.blocks.grid import Block, Grid
+from ecc_rf.blocks.memory import blocks_waiting
 from ecc_rf.blocks.progress import Progress, SilentProgress
 from ecc_rf.errors import SettingError
 
@@ -26,7 +27,7 @@ T = TypeVar("T")
 
 Step = Callable[[Block, Any], Any]
 
-_READERS = _WRITERS = 2
+READERS = _WRITERS = 2
 
 
 def available_cores() -> int:
@@ -49,15 +50,6 @@ def resolve_workers(workers: int | None) -> int:
     if workers < 1:
         raise SettingError(f"The number of workers must be at least 1, not {workers}.", where="workers")
     return workers
-
-
-def blocks_waiting(workers: int) -> int:
-    """Blocks that are read ahead or wait to be written, beside those that are being computed.
-
-    >>> blocks_waiting(1), blocks_waiting(16)
-    (2, 8)
-    """
-    return max(2, workers // 2)
 
 
 def run_steps(blocks: Iterable[Block], steps: list[tuple[Step, int]], limit: int) -> Iterator[tuple[Block, Any]]:
@@ -118,7 +110,7 @@ def read_compute_write(
     At most ``workers + blocks_waiting(workers)`` blocks are under way.
     """
     steps: list[tuple[Step, int]] = [
-        (lambda block, _: read(block), _READERS),
+        (lambda block, _: read(block), READERS),
         (compute, workers),
         (write, _WRITERS),
     ]

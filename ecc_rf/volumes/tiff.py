@@ -35,6 +35,8 @@ _OME_TYPES = frozenset(("int8", "int16", "int32", "uint8", "uint16", "uint32", "
 class TiffVolume(BaseVolume):
     """A series of pages in pieces: compressed, tiled, or not in one run."""
 
+    cache: ChunkCache
+
     def __init__(
         self,
         name: str,

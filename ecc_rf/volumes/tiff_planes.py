@@ -39,6 +39,8 @@ class _Plane(NamedTuple):
 class PlanesVolume(BaseVolume):
     """A stack of files."""
 
+    cache: ChunkCache
+
     def __init__(
         self, name: str, files: list[Path], planes: list[_Plane], axes: str, voxel_size: VoxelSize | None
     ) -> None:
