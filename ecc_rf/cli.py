@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ecc_rf._version import __version__
 from ecc_rf.commands import (
+    candidates,
     cells,
     classify,
     convert,
@@ -37,6 +38,7 @@ _COMMANDS = (
     cells,
     normalize,
     evaluate,
+    candidates,
     train_objects,
     new,
     train,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ecc_rf.printable import printable
+
 if TYPE_CHECKING:
     from ecc_rf.evaluation import Evaluation, Score
+    from ecc_rf.judging import Sheet
     from ecc_rf.objects import ObjectModel
 
 
@@ -38,12 +41,48 @@ def print_evaluation(evaluation: Evaluation) -> None:
     console.print(f"Rule: {evaluation.rule.describe()}.")
 
 
+def print_sheet(sheet: Sheet) -> None:
+    """What was drawn, of which strata, and what to do with it."""
+    console = wide_console()
+    console.print(f"{len(sheet.table)} of {sheet.candidates:,} candidates were drawn:")
+    table = Table(box=None, padding=(0, 1))
+    for heading in ("stratum", "candidates", "drawn", "each stands for"):
+        table.add_column(heading, justify="left" if heading == "stratum" else "right")
+    for (stratum, size, weight), drawn in sheet.table.groupby(["stratum", "stratum_size", "weight"], sort=True):
+        table.add_row(escape(printable(str(stratum))), f"{size:,}", f"{len(drawn):,}", f"{weight:.4g}")
+    console.print(table)
+    csv, page = sheet.files
+    console.print(escape(printable(f"Open {page} in a browser, judge, and download judged.csv ({csv} is the table).")))
+
+
+def print_judged(counts: Mapping[str, int]) -> None:
+    """How many judgements there are of each kind."""
+    print(
+        f"{counts['cell']} judged cells, {counts['not']} not; left out: {counts['unsure']} unsure,"
+        f" {counts['open']} not judged"
+    )
+
+
 def print_object_model(path: str, model: ObjectModel) -> None:
-    """What a model was trained on, in two lines."""
+    """What a model was trained on, and what is to be expected of it at some cuts."""
     training = model.training
     print(f"{path}: trained on {training['cells']} cells and {training['others']} others, cut {model.cut:g}")
     shares = training["out_of_bag"]
-    print(f"  out of bag: precision {shares['precision']:.3f}, recall {shares['recall']:.3f} of the candidates")
+    weighted = ", each weighted by the candidates it stands for" if training["weighted"] else ""
+    print(f"  out of bag, of the candidates{weighted} (what is no candidate is not counted):")
+    print(
+        f"  at the cut: accuracy {shares['accuracy']:.3f}, precision {shares['precision']:.3f},"
+        f" recall {shares['recall']:.3f}, F1 {shares['f1']:.3f}"
+    )
+    table = Table(box=None, padding=(0, 1))
+    for heading in ("cut", "accuracy", "precision", "recall", "F1", ""):
+        table.add_column(heading, justify="right")
+    for point in training["curve"]:
+        suggested = point["cut"] == training["suggested_cut"]
+        if suggested or round(point["cut"] * 100) % 10 == 0:
+            values = [f"{point[name]:.3f}" for name in ("accuracy", "precision", "recall", "f1")]
+            table.add_row(f"{point['cut']:.2f}", *values, "suggested" if suggested else "")
+    wide_console().print(table)
 
 
 def print_normalized(written: Iterable[tuple[Path, tuple[float, ...]]]) -> None:
