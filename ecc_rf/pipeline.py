@@ -19,6 +19,8 @@ from ecc_rf.ilp import IlastikProject
 from ecc_rf.image_normalization import ImageReader, NormalizationChoice
 from ecc_rf.prediction import CANONICAL
 from ecc_rf.record import file_hash, image_name, image_record, versions, write_json
+from ecc_rf.reporting import masked_share, summary, write_report
+from ecc_rf.trained_on import TrainedOn, fit_notes, trained_on, training_summary
 from ecc_rf.volumes import AxisView, open_volume
 from ecc_rf.voxel_values import check_nan_choice
 
@@ -68,6 +70,8 @@ class RunSettings:
         Whether images are normalised as they are read.
     objects_model : path, optional
         Of the object model, for the record.
+    marker : str
+        What is stained in the images, if it is known: compared with what the project was trained on.
     """
 
     axes: str | None = None
@@ -85,6 +89,7 @@ class RunSettings:
     overwrite: bool = False
     normalization: NormalizationChoice = NormalizationChoice()  # noqa: RUF009 (frozen)
     objects_model: str | Path | None = None
+    marker: str = ""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -177,9 +182,11 @@ def run(
         prepare_folder(folder, overwrite=settings.overwrite)
     # Once for all images: every label of the project is read for it.
     known = [*project.notes, *(f"The stored forest is stale: {reason}." for reason in project.stale())]
+    trained = trained_on(project)
     return [
         _run_one(
-            project, known, classifier, reader, path, folder, finder, model, dict(limits or {}), settings, progress
+            *(project, known, trained, classifier, reader, path, folder),
+            *(finder, model, dict(limits or {}), settings, progress),
         )
         for path, folder in zip(paths, folders)
     ]
@@ -188,6 +195,7 @@ def run(
 def _run_one(
     project: IlastikProject,
     known: list[str],
+    trained: TrainedOn,
     classifier: PixelClassifier,
     reader: ImageReader,
     path: str | Path,
@@ -205,6 +213,7 @@ def _run_one(
     with open_volume(path, axes=settings.axes, voxel_size=settings.voxel_size) as image:
         voxel_size = image.voxel_size or voxels_as_unit(finder, limits, notes)
         normalization = reader.normalization(image, path)
+        notes += fit_notes(image, trained, marker=settings.marker, intensity=normalization is None)
         with noted(notes):
             prediction = classifier.predict_volume(
                 image,
@@ -253,15 +262,19 @@ def _run_one(
             "normalization": None if normalization is None else normalization.as_dict(),
             "objects_model": None if model is None else {"path": settings.objects_model, **model.training},
             "prediction": asdict(prediction),
+            "training": training_summary(project),
+            "marker": settings.marker,
+            "masked_share": None if settings.mask is None else masked_share(settings.mask, settings.workers),
             "cells": len(cells),
             "seconds": seconds,
             "notes": notes,
             "versions": versions(),
         }
+        record["summary"] = summary(record, cells)
         if settings.report:
-            from ecc_rf.report import write_report  # late: it draws figures
-
-            write_report(folder / "report.html", record, cells, raw=image, probability=probability)
+            write_report(
+                folder / "report.html", record, cells, raw=image, probability=probability, workers=settings.workers
+            )
     record["seconds"]["total"] = time.perf_counter() - clock
     write_json(folder / "run.json", record)
     return RunResult(folder, cells, record)

@@ -12,6 +12,7 @@ from ecc_rf.ilp import IlastikProject, LaneLabels, NewLink, ProjectChanges, edit
 from ecc_rf.itksnap import ImportSettings, import_label_files
 from ecc_rf.lane_normalization import LaneChoice
 from ecc_rf.record import versions, write_json
+from ecc_rf.trained_on import TrainedOn
 from ecc_rf.training import Training, TrainingSettings, train_project
 from ecc_rf.volumes.user_paths import expanded
 
@@ -29,6 +30,7 @@ def retrain(
     label_settings: ImportSettings | None = None,
     normalization: LaneChoice | None = None,
     report: str | Path | None = None,
+    marker: str = "",
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Training:
@@ -58,6 +60,8 @@ def retrain(
         notes it.
     report : str or Path, optional
         The training report as JSON; by default beside the new project, as ``NAME.training.json``.
+    marker : str
+        What is stained, such as ``cFos``: noted in the project, and compared when it is used.
     overwrite : bool
         Replace files of these names, once the new ones are complete.
     progress : Progress, optional
@@ -98,6 +102,7 @@ def retrain(
         n_rows=len(training.rows.labels),
         normalization=training.normalization,
         links=mended_links(opened),
+        training=TrainedOn(training.images, marker, len(training.rows.labels), training.report.error).text(),
     )
     edit_project(project, output, changes=changes, overwrite=overwrite)
     record = training.report.as_dict()

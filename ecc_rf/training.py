@@ -18,6 +18,7 @@ from ecc_rf.forest.training import GrownForest, grow_forest
 from ecc_rf.gathering import LabelledImage, TrainingRows, gather
 from ecc_rf.ilp import IlastikProject, LaneLabels
 from ecc_rf.ilp.normalization_note import NormalizationNote
+from ecc_rf.image_statistics import ImageStatistics, image_statistics
 from ecc_rf.label_volumes import sparse_labels
 from ecc_rf.lane_normalization import LaneChoice, LaneNormalizer
 from ecc_rf.training_advice import advice
@@ -26,6 +27,8 @@ from ecc_rf.volumes import Volume, default_axes, open_volume
 from ecc_rf.volumes.array import ArrayVolume
 
 Image = str | Path | Volume | np.ndarray
+
+MOST_IMAGES = 64  # that are described for those who come later: enough to know their range
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class Training:
         The features of the annotated voxels.
     normalization : NormalizationNote, optional
         How the images of the project were normalised.
+    images : tuple of ImageStatistics
+        What the images with annotations are like.
     """
 
     forest: RandomForest
@@ -76,6 +81,7 @@ class Training:
     grown: GrownForest
     rows: TrainingRows
     normalization: NormalizationNote | None = None
+    images: tuple[ImageStatistics, ...] = ()
 
 
 def train_project(
@@ -273,7 +279,10 @@ def _train(
         workers=settings.workers,
     )
     seconds["judging"] = time.perf_counter() - started - sum(seconds.values())
-    return Training(grown.forest, selection, rows.names, label_names, report, grown, rows, labelled.normalization)
+    images = tuple(image_statistics(image.volume) for image in labelled.images[:MOST_IMAGES])
+    return Training(
+        *(grown.forest, selection, rows.names, label_names, report, grown, rows, labelled.normalization, images)
+    )
 
 
 def _check_names(labels: Sequence[LaneLabels], names: Sequence[str], where: str) -> None:

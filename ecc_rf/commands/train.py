@@ -27,6 +27,7 @@ def add(commands: Commands) -> None:
     train.add_argument(
         "--seed", type=int, default=0, metavar="N", help="the same seed gives the same forest; default 0"
     )
+    train.add_argument("--marker", default="", metavar="NAME", help="what is stained, such as cFos; noted in NEW.ilp")
     lane_options(train)
     train.add_argument(
         "--labels",
@@ -70,6 +71,7 @@ def _run(a: argparse.Namespace) -> None:
         label_settings=import_settings(a),
         normalization=lane_choice(a),
         report=a.report,
+        marker=a.marker,
         overwrite=a.overwrite,
         progress=console.progress(a),
     )

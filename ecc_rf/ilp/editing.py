@@ -30,7 +30,7 @@ from ecc_rf.ilp.link_editing import LinkEdits
 from ecc_rf.ilp.links import NewLink
 from ecc_rf.ilp.normalization_note import GROUP as NOTE
 from ecc_rf.ilp.normalization_note import NormalizationNote, forest_digest, write_note
-from ecc_rf.ilp.project import IlastikProject, label_group
+from ecc_rf.ilp.project import TRAINING, IlastikProject, label_group
 from ecc_rf.ilp.selection import SELECTION_MEMBERS, settled_in_2d, write_selection
 from ecc_rf.ilp.versions import INTERNAL_ORDER, WRITTEN_VERSION, is_before, version_key
 from ecc_rf.ilp.vigra_forest import read_forests, write_forests
@@ -66,6 +66,8 @@ class ProjectChanges:
         without was trained on the voxels as they are.
     links : mapping of int to NewLink
         New places of images, by lane index. The labels stay with their lane.
+    training : str, optional
+        What is to be known of the forest's training later; see `IlastikProject.training_text`.
     """
 
     labels: Mapping[int, LaneLabels] = field(default_factory=dict)
@@ -78,6 +80,7 @@ class ProjectChanges:
     features: FeatureSelection | None = None
     normalization: NormalizationNote | None = None
     links: Mapping[int, NewLink] = field(default_factory=dict)
+    training: str | None = None
 
 
 def edit_project(source: str | Path, output: str | Path, *, changes: ProjectChanges, overwrite: bool = False) -> None:
@@ -226,7 +229,7 @@ class _Edit:
         if changes.features is not None:
             paths |= {f"FeatureSelections/{name}" for name in SELECTION_MEMBERS}
         if self.drops_forest:
-            paths.add("PixelClassification/ClassifierForests")
+            paths |= {"PixelClassification/ClassifierForests", TRAINING}
         if changes.forest is not None:
             paths.add("PixelClassification/ClassifierFactory")
         if changes.label_names is not None:
@@ -252,6 +255,9 @@ class _Edit:
             write_selection(_versioned(new, "FeatureSelections"), self._features())
         if changes.normalization is not None:
             write_note(new, replace(changes.normalization, forest=self._digest(new)))
+        if changes.training is not None:
+            path, _, name = TRAINING.rpartition("/")
+            write_text(new.require_group(path), name, changes.training)
 
     def _write_labels(self, old: h5py.File, sets: h5py.Group) -> None:
         """One group per lane, without gaps: ilastik goes by their order, not by their numbers."""

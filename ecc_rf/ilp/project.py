@@ -33,6 +33,8 @@ from ecc_rf.volumes.user_paths import expanded
 
 WORKFLOW = "Pixel Classification"
 
+TRAINING = "ecc_rf/training"  # of ours, beside what ilastik knows; it leaves it alone
+
 _NEWEST_KNOWN = "1.6.dev0"  # the layout is known up to here
 _SAVE_AS_PIXEL_CLASSIFICATION = (
     "in ilastik, make a Pixel Classification project of the same images, features and labels, and save it"
@@ -250,6 +252,19 @@ class IlastikProject:
         """Numbers of the stored forest, without reading its trees; raises as `forest`."""
         with open_project_file(self.path) as file:
             return summarize_forests(_forests_group(file), len(self.label_names))
+
+    def training_text(self) -> str | None:
+        """What was noted when the forest was trained here; None if it was trained in ilastik.
+
+        Raises
+        ------
+        FormatError
+            If it is no text.
+        """
+        path, _, name = TRAINING.rpartition("/")
+        with open_project_file(self.path) as file:
+            group = group_in(file, path)
+            return None if group is None else read_text(group, name)
 
     def stale(self) -> list[str]:
         """Why the stored forest is not that of the project's labels and features; empty if it is, or there is none."""
