@@ -21,6 +21,7 @@ from ecc_rf.commands import (
     normalize,
     preview,
     relink,
+    report,
     run,
     train,
     train_objects,
@@ -33,6 +34,7 @@ EXIT_INTERRUPTED = 130
 
 _COMMANDS = (
     run,
+    report,
     info,
     classify,
     cells,

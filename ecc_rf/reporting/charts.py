@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-_BINS = 40
+_MOST_BINS = 40  # of a histogram
+_MOST_STEPS = 60  # of a profile
 _DECADES = 20.0  # values that span a larger factor than this are shown on a logarithmic axis
 
 
@@ -51,7 +53,8 @@ def _histogram(values: Values, label: str) -> Figure:
     shown = finite[(finite >= low) & (finite <= high)]
     if low == high:
         low, high = (low / 1.5, high * 1.5) if logarithmic else (low - 0.5, high + 0.5)
-    bins = np.geomspace(low, high, _BINS + 1) if logarithmic else np.linspace(low, high, _BINS + 1)
+    edges = _bins(finite.size) + 1
+    bins = np.geomspace(low, high, edges) if logarithmic else np.linspace(low, high, edges)
     quarters = np.percentile(finite, [25, 50, 75])
     spread = f"median {show(quarters[1])}, half of the cells from {show(quarters[0])} to {show(quarters[2])}"
     out = values.size - finite.size
@@ -81,7 +84,9 @@ def _probabilities(peak: Values, threshold: float) -> Figure:
     figure = Figure(f"Histogram of the largest probability of each cell: {caption}.", caption + ".")
     low = min(threshold, float(finite.min()))
     with drawing(figure) as (_, axes):
-        axes.hist(finite, bins=np.linspace(low, 1, _BINS + 1).tolist() if low < 1 else [0.99, 1.01], color=BLUE)
+        axes.hist(
+            finite, bins=np.linspace(low, 1, _bins(finite.size) + 1).tolist() if low < 1 else [0.99, 1.01], color=BLUE
+        )
         _marked(axes, threshold, "threshold")
         axes.set(xlabel="largest probability in the cell", ylabel="cells")
     return figure
@@ -96,7 +101,7 @@ def profiles(cells: pd.DataFrame, scene: Scene) -> list[Figure]:
         if n == 1:
             continue
         # whole planes in each bin, or bins of unequal numbers of planes would draw a comb
-        per_bin = max(1, -(-n // 60))
+        per_bin = max(1, -(-n // min(_MOST_STEPS, 2 * _bins(len(cells)))))
         size = extent / n
         edges = np.arange(0, n + per_bin, per_bin) * size - size / 2
         counts, _ = np.histogram(cells[column].to_numpy(float), bins=edges)
@@ -116,6 +121,15 @@ def profiles(cells: pd.DataFrame, scene: Scene) -> list[Figure]:
             axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         figures.append(figure)
     return figures
+
+
+def _bins(n: int) -> int:
+    """So many that most of them hold several cells.
+
+    >>> _bins(69), _bins(10_000)
+    (12, 40)
+    """
+    return min(_MOST_BINS, max(12, math.ceil(math.sqrt(n))))
 
 
 def _marked(axes: Axes, value: float, name: str) -> None:

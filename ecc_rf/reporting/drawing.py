@@ -52,17 +52,15 @@ _LOOK: dict[str, Any] = {
 class Figure:
     """A figure of a page: its image, what it shows for those who do not see it, and a caption (HTML)."""
 
-    def __init__(self, alt: str, caption: str = "", title: str = "") -> None:
+    def __init__(self, alt: str, caption: str = "") -> None:
         self.alt = alt
         self.caption = caption
-        self.title = title
         self.data = ""
 
     def html(self) -> str:
         """``<figure>`` with the image inside."""
-        title = f"<h3>{html.escape(self.title)}</h3>" if self.title else ""
         caption = f"<figcaption>{self.caption}</figcaption>" if self.caption else ""
-        return f'<figure>{title}<img alt="{html.escape(self.alt, quote=True)}" src="{self.data}">{caption}</figure>'
+        return f'<figure><img alt="{html.escape(self.alt, quote=True)}" src="{self.data}">{caption}</figure>'
 
 
 @contextmanager

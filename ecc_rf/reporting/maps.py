@@ -65,10 +65,12 @@ def _dots(
     with drawing(figure, PANEL, inches, vector=False, margins=margins) as (_, axes):
         _show(axes, view, width, height)
         points = (cells[across].to_numpy(float), cells[down].to_numpy(float))
-        size = float(np.clip(4000 / max(1, len(cells)), 1.0, 14.0))
+        size = float(np.clip(6000 / max(1, len(cells)), 1.0, 16.0))
         half = [scene.voxel_size[_AXES[axis]] / 2 for axis in (across, down)]
         # the centre of the first voxel is 0 µm in the table, the image begins half a voxel before
-        axes.scatter(*((p + h) * scene.factor for p, h in zip(points, half)), s=size, c=ORANGE, linewidths=0, zorder=3)
+        xs, ys = ((p + h) * scene.factor for p, h in zip(points, half))
+        edge = {"edgecolors": "black", "linewidths": 0.5} if len(cells) <= 2000 else {"linewidths": 0.0}
+        axes.scatter(xs, ys, s=size, c=ORANGE, zorder=3, **edge)
         _label(axes, scene, down, across, width)
     return figure
 

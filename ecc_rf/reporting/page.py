@@ -17,9 +17,9 @@ h3 { font-size: 1rem; margin: .6rem 0 .3rem; }
 p { margin: .4rem 0 .8rem; max-width: 52rem; overflow-wrap: anywhere; }
 a { color: #005a8c; }
 .muted { color: #555; } .small { font-size: .88rem; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem; margin: 1.1rem 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .7rem; margin: 1.1rem 0; }
 .tile { background: #f3f6f9; border-left: 4px solid #0072B2; border-radius: 4px; padding: .55rem .8rem; }
-.tile b { display: block; font-size: 1.55rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
+.tile b { display: block; font-size: 1.35rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
 .tile.first b { font-size: 2.1rem; color: #005a8c; }
 .tile span { font-size: .88rem; color: #444; overflow-wrap: anywhere; }
 .notes { background: #fff6e0; border-left: 4px solid #E69F00; border-radius: 4px;

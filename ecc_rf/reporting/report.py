@@ -174,7 +174,9 @@ def _sections(
     )
     for place in chosen:
         try:
-            yield grid(section(place, scene, cells, raw=raw, probability=probability, levels=levels))
+            pair = section(place, scene, cells, raw=raw, probability=probability, levels=levels)
+            rule = f'<p class="muted small">{page.text(place.rule[0].upper() + place.rule[1:])}</p>'
+            yield f"<h3>{page.text(place.title)}</h3>{rule}{grid(pair)}"
         except EccError as error:  # a piece that cannot be read
             yield page.notes(place.title, [error.what])
 

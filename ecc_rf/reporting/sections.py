@@ -58,13 +58,12 @@ def section(
     named = f"{place.title} at {where}"
     figures = []
     if plane is not None:
-        figure = Figure(f"{named}: the image alone.", f"{where}.", place.title)
+        figure = Figure(f"{named}: the image alone.", f"{where}.")
         _draw(figure, plane, scene, rows, columns)
         figures.append(figure)
     figure = Figure(
         f"{named}: the image with outlines of what lies above the threshold, and {len(near)} cells.",
-        f"{place.rule[0].upper()}{place.rule[1:]}. {len(near)} cells cross this section.",
-        "" if figures else place.title,
+        f"{len(near)} cell{'' if len(near) == 1 else 's'} cross{'es' if len(near) == 1 else ''} this section.",
     )
     _draw(figure, plane, scene, rows, columns, values=values, levels=levels, near=near, at=(y, x))
     return [*figures, figure]
@@ -83,7 +82,11 @@ def _draw(
     at: tuple[int, int] | None = None,
 ) -> None:
     _, dy, dx = scene.voxel_size
-    extent = (columns.start * dx, columns.stop * dx, rows.stop * dy, rows.start * dy)
+    # as in the table, 0 µm is the centre of the first voxel
+    extent = tuple(
+        (edge - 0.5) * size
+        for edge, size in ((columns.start, dx), (columns.stop, dx), (rows.stop, dy), (rows.start, dy))
+    )
     margins = (0.85, 0.55, 0.2, 0.1)
     inner = (PANEL - margins[0] - margins[2]) * (extent[2] - extent[3]) / (extent[1] - extent[0])
     inches = min(max(inner, 0.5), 1.6 * PANEL) + margins[1] + margins[3]
@@ -94,15 +97,15 @@ def _draw(
             low, high = contrast(plane)
             axes.imshow(plane, cmap="gray", vmin=low, vmax=high, extent=extent, interpolation="nearest")
         if values is not None and min(values.shape) > 1:
-            xs, ys = (np.arange(columns.start, columns.stop) + 0.5) * dx, (np.arange(rows.start, rows.stop) + 0.5) * dy
+            xs, ys = np.arange(columns.start, columns.stop) * dx, np.arange(rows.start, rows.stop) * dy
             for level, style in ((levels[1], "dashed"), (levels[0], "solid")):
                 if level is not None and (values > level).any() and not (values > level).all():
                     axes.contour(xs, ys, values > level, levels=[0.5], colors=ORANGE, linewidths=1.1, linestyles=style)
         if near is not None:
-            axes.plot((near.x + 0.5) * dx, (near.y + 0.5) * dy, "+", color=SKY, markersize=8, markeredgewidth=1.6)
+            axes.plot(near.x * dx, near.y * dy, "+", color=SKY, markersize=8, markeredgewidth=1.6)
         if at is not None:
             y, x = at
-            axes.plot((x + 0.5) * dx, (y + 0.5) * dy, "o", color=SKY, fillstyle="none", markersize=20)
+            axes.plot(x * dx, y * dy, "o", color=SKY, fillstyle="none", markersize=20)
         axes.set(xlim=extent[:2], ylim=extent[2:], xlabel=f"X ({_unit(scene)})", ylabel=f"Y ({_unit(scene)})")
         axes.locator_params(nbins=5)
         scale_bar(axes, extent[1] - extent[0], _unit(scene))
