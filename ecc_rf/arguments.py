@@ -112,6 +112,12 @@ def backend_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def marker_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--marker", default="", metavar="NAME", help="what is stained, such as cFos: told if the project is for another"
+    )
+
+
 def parse_pairs(texts: Sequence[str], option: str) -> dict[int | str, str]:
     """Values by lane, from texts such as ``0=brain.h5``: a lane's number or nickname.
 

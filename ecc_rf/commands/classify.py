@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ecc_rf.arguments import (
     add_command,
     backend_option,
+    marker_option,
     normalization_options,
     parallel_options,
     parse_names,
@@ -58,6 +59,7 @@ def add(commands: Commands) -> None:
     )
     classify.add_argument("--roi", type=parse_roi, metavar="ROI", help="region, for example z=10:50,y=0:512,x=0:512")
     classify.add_argument("--mask", metavar="MASK", help="predict only where this is not 0, as in ilastik")
+    marker_option(classify)
     backend_option(classify)
     classify.add_argument(
         "--skip-unreadable",
@@ -76,6 +78,8 @@ def _run(a: argparse.Namespace) -> None:
     from ecc_rf.classifier import PixelClassifier
     from ecc_rf.ilp import IlastikProject
     from ecc_rf.image_normalization import ImageReader, NormalizationChoice
+    from ecc_rf.trained_on import fit_notes, trained_on
+    from ecc_rf.volumes import open_volume
 
     project = IlastikProject.open(a.project)
     classifier = PixelClassifier.from_project(project, backend=a.backend)
@@ -84,6 +88,9 @@ def _run(a: argparse.Namespace) -> None:
     reader = ImageReader(project, [path], choice, axes=a.axes, voxel_size=a.voxel_size)
     notes = list(project.notes)
     with noted(notes):
+        with open_volume(path, axes=a.axes, voxel_size=a.voxel_size) as image:
+            normalized = reader.normalization(image, path) is not None
+            notes += fit_notes(image, trained_on(project), marker=a.marker, intensity=not normalized)
         record = classifier.predict_volume(
             path,
             a.output,

@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, backend_option, cell_options, normalization_options, volume_options
+from ecc_rf.arguments import (
+    add_command,
+    backend_option,
+    cell_options,
+    marker_option,
+    normalization_options,
+    volume_options,
+)
 from ecc_rf.commands.cells import finder, limits
 
 if TYPE_CHECKING:
@@ -31,6 +38,7 @@ def add(commands: Commands) -> None:
     )
     run.add_argument("--objects", action="store_true", help="write objects.ome.zarr: voxels bear their cell's label")
     run.add_argument("--no-report", action="store_true", help="do not write report.html")
+    marker_option(run)
     backend_option(run)
     normalization_options(run, several=True)
     cell_options(run)
@@ -60,6 +68,7 @@ def _run(a: argparse.Namespace) -> None:
         overwrite=a.overwrite,
         normalization=NormalizationChoice(a.normalize, a.any_normalization, a.together, a.scale),
         objects_model=a.objects_model,
+        marker=a.marker,
     )
     results = run(
         a.project,

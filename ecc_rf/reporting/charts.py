@@ -47,6 +47,8 @@ def histograms(cells: pd.DataFrame, scene: Scene, threshold: float) -> list[Figu
 
 
 def _histogram(values: Values, label: str) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
     finite = values[np.isfinite(values)]
     logarithmic = bool(finite.min() > 0 and finite.max() > _DECADES * finite.min())
     low, high = np.percentile(finite, [0.1, 99.9]) if finite.size > 1000 else (finite.min(), finite.max())
@@ -71,6 +73,7 @@ def _histogram(values: Values, label: str) -> Figure:
             _plain_ticks(axes)
         _marked(axes, quarters[1], "median")
         axes.set(xlabel=label, ylabel="cells", xlim=(bins[0], bins[-1]))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     return figure
 
 

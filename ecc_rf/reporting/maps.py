@@ -23,13 +23,13 @@ _AXES = {"Z": 0, "Y": 1, "X": 2}
 
 
 def maps(cells: pd.DataFrame, scene: Scene, projections: Projections | None) -> list[Figure]:
-    """For each direction the image alone, and the image with the cells; without an image the cells alone."""
+    """Seen along z the image alone and with the cells, along y and x with the cells."""
     figures = []
     for number, (along, down, across) in enumerate(_VIEWS):
         if scene.shape[_AXES[down]] == 1 or scene.shape[_AXES[across]] == 1:
             continue
         view = None if projections is None else projections.views[number]
-        if view is not None:
+        if view is not None and number == 0:
             figures.append(_picture(view, scene, along, down, across, projections))
         dots = len(cells) <= MOST_DOTS
         figures.append((_dots if dots else _density)(cells, view, scene, along, down, across))

@@ -13,7 +13,7 @@ body { font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; 
   margin: 0 auto; max-width: 66rem; padding: 1.2rem 1rem 3rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .2rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; border-bottom: 2px solid #e3e6ea; padding-bottom: .2rem; }
-h3 { font-size: 1rem; margin: .6rem 0 .3rem; }
+h3 { font-size: 1.05rem; margin: 1.8rem 0 .1rem; }
 p { margin: .4rem 0 .8rem; max-width: 52rem; overflow-wrap: anywhere; }
 a { color: #005a8c; }
 .muted { color: #555; } .small { font-size: .88rem; }

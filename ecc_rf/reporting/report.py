@@ -140,7 +140,7 @@ def _where(cells: pd.DataFrame, scene: Scene, projections: Projections | None) -
     yield "<h2>Where the cells are</h2>"
     yield (
         '<p class="muted small">Grey levels run from the 1st to the 99.8th percentile of what is shown.'
-        " Each pair has the same frame.</p>"
+        " The first two have the same frame.</p>"
     )
     yield grid(maps(cells, scene, projections))
     if len(cells):
