@@ -39,14 +39,18 @@ def histograms(cells: pd.DataFrame, scene: Scene, threshold: float) -> list[Figu
         else:
             values = cells[column].to_numpy(float)
         if np.isfinite(values).any():
-            figures.append(_histogram(values, label))
+            steps = None
+            if column in ("vol", "diameter_um"):
+                steps = cells["voxels"].to_numpy(float)
+            figures.append(_histogram(values, label, steps))
     peak = cells["peak_probability"].to_numpy(float)
     if np.isfinite(peak).any():
         figures.append(_probabilities(peak, threshold))
     return figures
 
 
-def _histogram(values: Values, label: str) -> Figure:
+def _histogram(values: Values, label: str, voxels: Values | None = None) -> Figure:
+    """A histogram; of values that are those of whole voxels, each bin holds as many of them as it is wide."""
     from matplotlib.ticker import MaxNLocator
 
     finite = values[np.isfinite(values)]
@@ -57,6 +61,8 @@ def _histogram(values: Values, label: str) -> Figure:
         low, high = (low / 1.5, high * 1.5) if logarithmic else (low - 0.5, high + 0.5)
     edges = _bins(finite.size) + 1
     bins = np.geomspace(low, high, edges) if logarithmic else np.linspace(low, high, edges)
+    if voxels is not None:
+        bins = _between_voxels(bins, values, voxels)
     quarters = np.percentile(finite, [25, 50, 75])
     spread = f"median {show(quarters[1])}, half of the cells from {show(quarters[0])} to {show(quarters[2])}"
     out = values.size - finite.size
@@ -88,7 +94,7 @@ def _probabilities(peak: Values, threshold: float) -> Figure:
     low = min(threshold, float(finite.min()))
     with drawing(figure) as (_, axes):
         axes.hist(
-            finite, bins=np.linspace(low, 1, _bins(finite.size) + 1).tolist() if low < 1 else [0.99, 1.01], color=BLUE
+            finite, bins=np.linspace(low, 1, min(20, _bins(finite.size)) + 1).tolist() if low < 1 else [0.99, 1.01], color=BLUE
         )
         _marked(axes, threshold, "threshold")
         axes.set(xlabel="largest probability in the cell", ylabel="cells")
@@ -124,6 +130,26 @@ def profiles(cells: pd.DataFrame, scene: Scene) -> list[Figure]:
             axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         figures.append(figure)
     return figures
+
+
+def _between_voxels(bins: Values, values: Values, voxels: Values) -> Values:
+    """Edges moved to between two numbers of voxels, or bins would hold none, one or two of them, like a comb.
+
+    >>> voxels = np.array([3.0, 4.0, 5.0, 9.0])
+    >>> _between_voxels(np.array([6.0, 6.5, 7.0, 12.0, 18.0]), 2 * voxels, voxels).tolist()
+    [5.0, 7.0, 9.0, 13.0, 19.0]
+    """
+    power = 1.0 if np.allclose(values / voxels, values[0] / voxels[0]) else None
+    if power is None:  # a diameter, by a power of the volume
+        small, large = int(np.argmin(voxels)), int(np.argmax(voxels))
+        if voxels[small] == voxels[large]:
+            return bins
+        power = math.log(values[large] / values[small]) / math.log(voxels[large] / voxels[small])
+    unit = values[0] / voxels[0] ** power
+    counts = np.round((bins / unit) ** (1 / power))
+    counts[0] -= 1
+    moved: Values = unit * (np.unique(counts) + 0.5) ** power
+    return moved
 
 
 def _bins(n: int) -> int:

@@ -110,7 +110,7 @@ def grid(figures: list[Figure], columns: int = 2) -> str:
 
 
 def scale_bar(axes: Axes, width: float, unit: str, factor: float = 1.0) -> None:
-    """A bar of a round length, about a fifth of the image wide, in its lower right corner.
+    """A bar of a round length, about a fifth of the image wide, in its lower right corner; none in a thin slab.
 
     Parameters
     ----------
@@ -126,17 +126,19 @@ def scale_bar(axes: Axes, width: float, unit: str, factor: float = 1.0) -> None:
 
     length = round_length(width / 5)
     (x0, x1), (y0, y1) = axes.get_xlim(), axes.get_ylim()
+    if abs(y1 - y0) < 0.25 * abs(x1 - x0):  # it would cover a thin slab; the axes have their numbers
+        return
     right, bottom = x1 - 0.04 * (x1 - x0), y0 + 0.06 * (y1 - y0)
     edge = [effects.withStroke(linewidth=5, foreground="black")]
     axes.plot(
         [right - length, right], [bottom, bottom], color="white", linewidth=3, solid_capstyle="butt", path_effects=edge
     )
     axes.text(
-        right - length / 2,
+        right,
         bottom + 0.02 * (y1 - y0),
         f"{length * factor:g} {unit}",
         color="white",
-        ha="center",
+        ha="right",
         va="bottom",
         fontsize=10,
         fontweight="bold",
