@@ -89,8 +89,8 @@ def _run(a: argparse.Namespace) -> None:
     notes = list(project.notes)
     with noted(notes):
         with open_volume(path, axes=a.axes, voxel_size=a.voxel_size) as image:
-            normalized = reader.normalization(image, path) is not None
-            notes += fit_notes(image, trained_on(project), marker=a.marker, intensity=not normalized)
+            normalization = reader.normalization(image, path)
+            notes += fit_notes(image, trained_on(project), marker=a.marker, intensity=normalization is None)
         record = classifier.predict_volume(
             path,
             a.output,
@@ -113,7 +113,7 @@ def _run(a: argparse.Namespace) -> None:
             part=a.part,
             processes=processes(a),
             skip_unreadable=a.skip_unreadable,
-            normalization=reader.of_path(path),
+            normalization=normalization or False,
         )
     console.print_notes(notes)
     console.print_prediction(record)

@@ -94,7 +94,9 @@ def _probabilities(peak: Values, threshold: float) -> Figure:
     low = min(threshold, float(finite.min()))
     with drawing(figure) as (_, axes):
         axes.hist(
-            finite, bins=np.linspace(low, 1, min(20, _bins(finite.size)) + 1).tolist() if low < 1 else [0.99, 1.01], color=BLUE
+            finite,
+            bins=np.linspace(low, 1, min(20, _bins(finite.size)) + 1).tolist() if low < 1 else [0.99, 1.01],
+            color=BLUE,
         )
         _marked(axes, threshold, "threshold")
         axes.set(xlabel="largest probability in the cell", ylabel="cells")
