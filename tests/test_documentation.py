@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import h5py
 import matplotlib.image
 import nibabel
 import numpy as np
@@ -12,8 +14,12 @@ import pandas as pd
 import pytest
 
 from ecc_rf.ilp import IlastikProject
-from tests.documentation import ROOT, run_blocks, shell_blocks
+from tests.conftest import SHARED
+from tests.documentation import ROOT, blocks, run_blocks
+from tests.reference_features import exact
+from tests.reference_forest import predict
 from tests.snap_projects import same
+from tests.test_features_extract import taps
 
 
 def test_annotate(tmp_path: Path, fixtures: Path) -> None:
@@ -58,6 +64,112 @@ def test_annotate(tmp_path: Path, fixtures: Path) -> None:
 def test_blocks_that_fail_are_told(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("a\n\n```sh\nfalse | cat\n```\n```\nnot run\n```\n")
-    assert shell_blocks(page) == ["false | cat\n"]
-    with pytest.raises(AssertionError, match=r"page\.md: exit 1 of\nfalse"):
+    assert [block.language for block in blocks(page)] == ["sh", ""]
+    with pytest.raises(AssertionError, match=r"page\.md, line 3: exit 1 of\nfalse"):
         run_blocks(page, tmp_path)
+
+
+def test_what_is_shown_is_what_is_printed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```sh\necho one; echo two 2\n```\n```text\none\n…\ntwo …\n```\n")
+    (tmp_path / "a").mkdir()
+    assert run_blocks(page, tmp_path / "a") == ["one\ntwo 2\n"]
+    page.write_text("```sh\necho one; echo two\n```\n```text\ntwo\none\n```\n")
+    (tmp_path / "b").mkdir()
+    with pytest.raises(AssertionError, match="'one' is shown, but was not printed"):
+        run_blocks(page, tmp_path / "b")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, fixtures: Path) -> Path:
+    """What most pages take for granted: a trained project and a brain."""
+    shutil.copy(fixtures / "cells.ilp", tmp_path / "PV.ilp")
+    shutil.copy(fixtures / "brain.h5", tmp_path)
+    return tmp_path
+
+
+def page(name: str) -> Path:
+    return ROOT / "docs" / f"{name}.md"
+
+
+def test_tutorial_ilastik(tmp_path: Path, fixtures: Path) -> None:
+    def begin(block: str) -> None:
+        """What the block does, whose `cd` would not last."""
+        assert "cp data/fixtures/cells.ilp tutorial/PV.ilp" in block
+        (tmp_path / "images").mkdir()
+        shutil.copy(fixtures / "cells.ilp", tmp_path / "PV.ilp")
+        shutil.copy(fixtures / "brain.h5", tmp_path / "images")
+
+    run_blocks(page("tutorial_ilastik"), tmp_path, {"mkdir": begin})
+    counts = [len(pd.read_csv(tmp_path / f"cells_{t}.csv")) for t in ("05", "09")]
+    assert counts[0] > counts[1] > 0
+    assert (tmp_path / "results" / "report.html").exists()
+    points = pd.read_csv(tmp_path / "points.csv")
+    assert list(points.columns[:4]) == ["index", "axis-0", "axis-1", "axis-2"] and len(points) == 69
+    assert (tmp_path / "cells.xml").read_text(encoding="utf-8").count("<MarkerX>") == 69
+
+
+def test_howto_links(folder: Path, fixtures: Path) -> None:
+    (folder / "disk").mkdir()
+    (folder / "brain.h5").rename(folder / "disk" / "brain.h5")
+    run_blocks(page("howto_links"), folder)
+    for name in ("PV_here", "PV_found", "PV_whole"):
+        mended = IlastikProject.open(folder / f"{name}.ilp")
+        assert mended.lanes[0].location.path is not None, name
+        assert same(mended.labels(0), IlastikProject.open(fixtures / "cells.ilp").labels(0))
+
+
+def test_howto_anisotropic(folder: Path) -> None:
+    (folder / "PV.ilp").rename(folder / "trained.ilp")
+    run_blocks(page("howto_anisotropic"), folder)
+    features = IlastikProject.open(folder / "PV.ilp").features
+    assert features.compute_in_2d == (False, False, False, True, True, False, False)
+
+
+def test_howto_threshold(folder: Path, fixtures: Path) -> None:
+    shutil.copy(fixtures / "truth.csv", folder / "marked.csv")
+    printed = run_blocks(page("howto_threshold"), folder)
+    rows = [line.split() for line in printed[-1].splitlines()]
+    recall = [float(row[4]) for row in rows]
+    assert recall == sorted(recall, reverse=True) and recall[0] > 0.9
+
+
+def test_howto_compare(folder: Path, request: pytest.FixtureRequest) -> None:
+    """Against votes of real ilastik where they are at hand, otherwise against the slow restatement of the tests."""
+    if (SHARED / "golden").is_dir():
+        cfos = request.getfixturevalue("cfos")
+        shutil.copy(cfos / "cfos.ilp", folder / "PV.ilp")
+        (folder / "PV.ilp").chmod(0o644)
+        shutil.copy(cfos / "patches" / "1147_3.h5", folder / "brain.h5")
+        with np.load(cfos / "golden" / "1147_3.npz") as golden:
+            (votes,) = golden.values()
+        probabilities = votes.astype(np.float32) / np.float32(100)
+    else:
+        project = IlastikProject.open(folder / "PV.ilp")
+        with h5py.File(folder / "brain.h5", "r+") as file:
+            image = file["data"][:24, :40, :40]
+            del file["data"]
+            file["data"] = image
+        probabilities = _restated(project, image)
+    with h5py.File(folder / "ilastik.h5", "w") as file:
+        data = file.create_dataset("exported_data", data=probabilities)
+        data.attrs["axistags"] = json.dumps({"axes": [{"key": key} for key in "zyxc"]})
+    printed = run_blocks(page("howto_compare"), folder)[-1]
+    assert "more than 1e-6: 0.0e+00" in printed, printed
+
+
+def _restated(project: IlastikProject, image: np.ndarray) -> np.ndarray:
+    """What the project's forest says, by the plain numpy of the tests."""
+    selection, forest = project.features, project.forest()
+    channels = [exact(image, name, selection.scales[k], False, taps) for name, k in selection.cells]
+    rows = np.concatenate(channels).reshape(-1, image.size).T
+    votes = predict(list(forest.forests()), rows, forest.classes, forest.n_labels, forest.weighted)
+    return votes.reshape(*image.shape, -1)
+
+
+def test_howto_from_ecc(folder: Path) -> None:
+    run_blocks(page("howto_from_ecc"), folder)  # compares the tables itself
+
+
+def test_howto_ci(folder: Path) -> None:
+    run_blocks(page("howto_ci"), folder)
