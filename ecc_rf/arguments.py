@@ -144,6 +144,15 @@ def resume_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--restart", action="store_true", help="remove an unfinished run and begin anew")
 
 
+def dry_run_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, say what memory, disk space and time it would take (from a probe of about 5 s), and"
+        " write nothing",
+    )
+
+
 def parallel_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("many processes and machines")
     group.add_argument(

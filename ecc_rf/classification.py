@@ -74,7 +74,7 @@ def classify_volume(order: Order, machine: Machine, progress: Progress | None = 
         there = point.complete
         if not there:
             opened.settle(_block(order, layout, final), layout["volume"])
-            _check(opened, machine)
+            check_writers(opened, machine)
             layout = point.open(opened.fingerprint(), layout)
         opened.settle(_block(order, layout, final), layout["volume"])
         elsewhere = machine.backend is not None and machine.backend.elsewhere  # each has its own memory
@@ -116,7 +116,7 @@ def _block(order: Order, layout: Mapping[str, Any], final: Path) -> tuple[int, i
     return z, y, x
 
 
-def _check(opened: OpenOrder, machine: Machine) -> None:
+def check_writers(opened: OpenOrder, machine: Machine) -> None:
     """Refuse what would have two writers of one file.
 
     Processes that write into one file, without knowing of each other, would lose what the other wrote.

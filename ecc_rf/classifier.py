@@ -13,19 +13,18 @@ from ecc_rf.blocks.owner import WHOLE
 from ecc_rf.blocks.remote import Backend
 from ecc_rf.classification import Machine, classify_volume
 from ecc_rf.errors import ImageTooSmallError, NoLaneError, SettingError, ShapeError
-from ecc_rf.export import Export, resolve_labels
+from ecc_rf.export import Export
 from ecc_rf.features import FeaturePlan, FeatureSelection
 from ecc_rf.features.backends import check_backend
 from ecc_rf.forest import RandomForest
 from ecc_rf.ilp import IlastikProject, LaneLabels
-from ecc_rf.image_normalization import normalization_of, trained_normalization
+from ecc_rf.image_normalization import trained_normalization
 from ecc_rf.normalization import Normalization, ScaledNormalization
-from ecc_rf.order import Order
+from ecc_rf.ordering import make_order
 from ecc_rf.prediction import CANONICAL, Prediction, PredictionRecord, Readable, reorder
 from ecc_rf.volumes import Volume, default_axes, transpose_to
 from ecc_rf.volumes.axes import check_axes
 from ecc_rf.volumes.base import VoxelSize
-from ecc_rf.voxel_values import check_nan_choice
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -351,15 +350,15 @@ class PixelClassifier:
         Interrupted
             After Ctrl-C, if blocks are kept; the same call goes on with them.
         """
-        if export == "mask" and labels in (None, "all"):
-            labels = [1]
-        settings = Export(export, resolve_labels(labels, self.label_names), dtype, rounding, threshold)
-        how = normalization_of(normalization, image, self.normalization, axes, voxel_size, self.name)
-        order = Order(
-            classifier=self,
-            image=image,
-            output=output,
-            export=settings,
+        order = make_order(
+            self,
+            image,
+            output,
+            labels=labels,
+            export=export,
+            dtype=dtype,
+            rounding=rounding,
+            threshold=threshold,
             roi=roi,
             mask=mask,
             axes=axes,
@@ -367,8 +366,8 @@ class PixelClassifier:
             block_shape=block_shape,
             overwrite=overwrite,
             skip_unreadable=skip_unreadable,
-            nan=check_nan_choice(nan),
-            normalization=how,
+            nan=nan,
+            normalization=normalization,
         )
         machine = Machine(workers, memory, processes, part, restart)
         return classify_volume(order, machine, progress)

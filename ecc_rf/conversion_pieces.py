@@ -83,14 +83,13 @@ def plan_pieces(
         If not even the smallest pieces fit; the message gives the least budget that would do.
     """
     memory, workers = machine["memory"], machine["workers"]
-    if BASE + machine.get("least", 0) > memory:
-        raise too_little_memory(BASE + machine["least"], memory, 1)
     cost = voxel_cost(volume.dtype, stored, scale)
     fixed = BASE + workers * volume.reading_bytes
     smallest = math.prod(min(edge, n) for edge, n in zip(unit, shape))
     spare = memory - fixed
-    if spare < workers * cost * smallest:
-        raise too_little_memory(fixed + workers * cost * smallest, memory, workers)
+    need = max(fixed + workers * cost * smallest, BASE + machine.get("least", 0))
+    if need > memory:
+        raise too_little_memory(need, memory, workers)
     cache = _for_cache(volume, unit, spare, workers * cost, smallest)
     most = (spare - cache) // workers // cost
     if not _in_planes(volume):  # four pieces or more per worker keep all workers busy to the end

@@ -157,25 +157,26 @@ class OpenConversion:
         self.grid = Grid(self.volume.shape, block_shape, region=self.region)
         return pieces
 
+    def target(self) -> dict[str, Any]:
+        """The output, as `create_volume` is told."""
+        order = self.order
+        return {
+            "shape": self.shape,
+            "dtype": self.stored,
+            "axes": self.volume.axes,
+            "chunks": self.chunks,
+            "shards": self.shards,
+            "pyramid": order.pyramid,
+            "compression": order.compression,
+            "voxel_size": self.volume.voxel_size,
+            "drange": stored_range(self.volume, self.stored, order.scale),
+            "attributes": self.volume.attributes,
+        }
+
     def create(self, **hooks: Any) -> WritableVolume:
         """The unfinished output, made or found."""
         order = self.order
-        return create_volume(
-            order.target,
-            self.shape,
-            self.stored,
-            self.volume.axes,
-            chunks=self.chunks,
-            shards=self.shards,
-            pyramid=order.pyramid,
-            compression=order.compression,
-            voxel_size=self.volume.voxel_size,
-            drange=stored_range(self.volume, self.stored, order.scale),
-            attributes=self.volume.attributes,
-            overwrite=order.overwrite,
-            resume=True,
-            **hooks,
-        )
+        return create_volume(order.target, **self.target(), overwrite=order.overwrite, resume=True, **hooks)
 
     def convert(self, block: Block) -> np.ndarray[Any, Any]:
         """The voxels of a piece as they are stored."""

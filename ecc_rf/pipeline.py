@@ -301,6 +301,12 @@ def result_folders(images: Sequence[str | Path], output: Path) -> list[Path]:
     return folders
 
 
+def results_in(folder: Path) -> list[str]:
+    """Names of the results that are in a folder."""
+    volumes = (f"{kind}.{format}" for kind in ("probability", "mask") for format in FORMATS)
+    return [name for name in (*volumes, OBJECTS, "cells.csv", "report.html", "run.json") if (folder / name).exists()]
+
+
 def prepare_folder(folder: Path, *, overwrite: bool) -> None:
     """Make the folder of the results, and find out now what would otherwise be found out after hours.
 
@@ -311,8 +317,7 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
     OutputError
         If the folder cannot be made or written to.
     """
-    volumes = (f"{kind}.{format}" for kind in ("probability", "mask") for format in FORMATS)
-    there = [name for name in (*volumes, OBJECTS, "cells.csv", "report.html", "run.json") if (folder / name).exists()]
+    there = results_in(folder)
     if there and not overwrite:
         raise OutputExistsError(
             f"The folder holds results already: {', '.join(there)}.",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ecc_rf.arguments import add_command, cell_options, filter_options, volume_options
+from ecc_rf.arguments import add_command, cell_options, dry_run_option, filter_options, volume_options
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -27,6 +27,7 @@ def add(commands: Commands) -> None:
     cells.add_argument("--objects", metavar="OUT", help="volume in which each voxel bears its cell's label, .ome.zarr")
     cell_options(cells)
     volume_options(cells, block=False)
+    dry_run_option(cells)
 
     filtering = add_command(
         commands,
@@ -46,22 +47,28 @@ def _cells(a: argparse.Namespace) -> None:
     from ecc_rf.cell_tables import find_cells
 
     settings, model = finder(a)
-    cells, notes = find_cells(
-        console.at_level(a.probability, a.level),
-        a.output,
-        raw=a.raw,
-        mask=a.mask,
-        objects=a.objects,
-        finder=settings,
-        model=model,
-        limits=limits(a),
-        axes=a.axes,
-        voxel_size=a.voxel_size,
-        workers=a.workers,
-        memory=a.memory,
-        overwrite=a.overwrite,
-        progress=console.progress(a),
-    )
+    path = console.at_level(a.probability, a.level)
+    options: dict[str, Any] = {
+        "raw": a.raw,
+        "mask": a.mask,
+        "objects": a.objects,
+        "finder": settings,
+        "model": model,
+        "limits": limits(a),
+        "axes": a.axes,
+        "voxel_size": a.voxel_size,
+        "workers": a.workers,
+        "memory": a.memory,
+        "overwrite": a.overwrite,
+    }
+    if a.dry_run:
+        from ecc_rf.console_forecast import print_forecasts
+        from ecc_rf.forecast import forecast_cells
+
+        told, count = forecast_cells(path, a.output, **options)
+        print_forecasts([told], count)
+        return
+    cells, notes = find_cells(path, a.output, **options, progress=console.progress(a))
     console.print_notes(notes)
     console.print_cells(cells, a.output)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ecc_rf.arguments import (
     add_command,
     backend_option,
+    dry_run_option,
     marker_option,
     normalization_options,
     parallel_options,
@@ -20,6 +21,7 @@ from ecc_rf.arguments import (
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
     from ecc_rf.blocks.remote import Backend
+    from ecc_rf.classifier import PixelClassifier
 
 
 def add(commands: Commands) -> None:
@@ -70,6 +72,7 @@ def add(commands: Commands) -> None:
     volume_options(classify)
     resume_options(classify)
     parallel_options(classify)
+    dry_run_option(classify)
 
 
 def _run(a: argparse.Namespace) -> None:
@@ -91,32 +94,48 @@ def _run(a: argparse.Namespace) -> None:
         with open_volume(path, axes=a.axes, voxel_size=a.voxel_size) as image:
             normalization = reader.normalization(image, path)
             notes += fit_notes(image, trained_on(project), marker=a.marker, intensity=normalization is None)
+        options = {
+            "labels": a.labels,
+            "export": a.export,
+            "dtype": a.dtype,
+            "rounding": a.rounding,
+            "threshold": a.threshold,
+            "roi": a.roi,
+            "mask": a.mask,
+            "axes": a.axes,
+            "voxel_size": a.voxel_size,
+            "block_shape": a.block,
+            "nan": a.nan,
+            "overwrite": a.overwrite,
+            "skip_unreadable": a.skip_unreadable,
+            "normalization": normalization or False,
+        }
+        if a.dry_run:
+            _forecast(a, classifier, path, options)
+            return
         record = classifier.predict_volume(
             path,
             a.output,
-            labels=a.labels,
-            export=a.export,
-            dtype=a.dtype,
-            rounding=a.rounding,
-            threshold=a.threshold,
-            roi=a.roi,
-            mask=a.mask,
-            axes=a.axes,
-            voxel_size=a.voxel_size,
             workers=a.workers,
             memory=a.memory,
-            block_shape=a.block,
-            nan=a.nan,
-            overwrite=a.overwrite,
             progress=console.progress(a),
             restart=a.restart,
             part=a.part,
             processes=processes(a),
-            skip_unreadable=a.skip_unreadable,
-            normalization=normalization or False,
+            **options,
         )
     console.print_notes(notes)
     console.print_prediction(record)
+
+
+def _forecast(a: argparse.Namespace, classifier: PixelClassifier, path: str, options: dict[str, Any]) -> None:
+    from ecc_rf.classification import Machine
+    from ecc_rf.console_forecast import print_forecasts
+    from ecc_rf.forecast import forecast_order
+    from ecc_rf.ordering import make_order
+
+    machine = Machine(a.workers, a.memory, processes(a), a.part, a.restart)
+    print_forecasts([forecast_order(make_order(classifier, path, a.output, **options), machine)])
 
 
 def processes(a: argparse.Namespace) -> Backend | None:

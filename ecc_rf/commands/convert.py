@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, bad_value, parse_roi, resume_options, volume_options
+from ecc_rf.arguments import add_command, bad_value, dry_run_option, parse_roi, resume_options, volume_options
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -47,12 +47,16 @@ def add(commands: Commands) -> None:
     )
     volume_options(convert, block=False)
     resume_options(convert)
+    dry_run_option(convert)
 
 
 def _convert(a: argparse.Namespace) -> None:
     from ecc_rf import console
     from ecc_rf.conversion import convert
 
+    if a.dry_run:
+        _forecast(a)
+        return
     record = convert(
         a.image,
         a.output,
@@ -73,6 +77,20 @@ def _convert(a: argparse.Namespace) -> None:
         progress=console.progress(a),
     )
     console.print_conversion(record)
+
+
+def _forecast(a: argparse.Namespace) -> None:
+    from ecc_rf.console_forecast import print_forecasts
+    from ecc_rf.conversion_run import ConversionOrder
+    from ecc_rf.forecast import forecast_conversion
+
+    order = ConversionOrder(
+        *(a.image, a.output, a.roi, a.dtype, a.scale, a.axes, a.voxel_size, a.level, a.pyramid, a.compression),
+        overwrite=a.overwrite,
+        skip_unreadable=a.skip_unreadable,
+    )
+    told = forecast_conversion(order, workers=a.workers, memory=a.memory, check=not a.no_check, restart=a.restart)
+    print_forecasts([told])
 
 
 def _parse_scale(text: str) -> tuple[float, float]:

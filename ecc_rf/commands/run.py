@@ -9,6 +9,7 @@ from ecc_rf.arguments import (
     add_command,
     backend_option,
     cell_options,
+    dry_run_option,
     marker_option,
     normalization_options,
     volume_options,
@@ -43,6 +44,7 @@ def add(commands: Commands) -> None:
     normalization_options(run, several=True)
     cell_options(run)
     volume_options(run)
+    dry_run_option(run)
 
 
 def _run(a: argparse.Namespace) -> None:
@@ -70,9 +72,19 @@ def _run(a: argparse.Namespace) -> None:
         objects_model=a.objects_model,
         marker=a.marker,
     )
+    images = [console.at_level(image, a.level) for image in a.images]
+    if a.dry_run:
+        from ecc_rf.console_forecast import print_forecasts
+        from ecc_rf.forecast import forecast_run
+
+        for told in forecast_run(
+            a.project, images, a.output, finder=cells, model=model, limits=limits(a), settings=settings
+        ):
+            print_forecasts(told.stages, told.cells)
+        return
     results = run(
         a.project,
-        [console.at_level(image, a.level) for image in a.images],
+        images,
         a.output,
         finder=cells,
         model=model,
