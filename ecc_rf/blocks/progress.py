@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -61,31 +62,47 @@ class TerminalProgress:
         return _lines(Pace(name, total, done), self._interval)
 
 
+RECENT_SECONDS, RECENT_SHARE = 60.0, 0.25
+"""How far back it is looked for the pace: so long, or this share of all the time if that is longer."""
+
+
 class Pace:
-    """How fast a stage goes; what was found done counts for how much is left, not for how fast it goes."""
+    """How fast a stage goes; what was found done counts for how much is left, not for how fast it goes.
+
+    The pace is that of late. Blocks outside of the sample cost next to nothing: a mean from the start would promise the
+    end of a whole brain by the speed of the empty space before it.
+    """
 
     def __init__(self, name: str, total: int, done: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self.total = total
         self.done = done
-        self._before = done
         self._clock = clock
         self._started = clock()
+        self._marks = deque([(self._started, done)])  # when how much was done; the first is as old as is looked back
 
     def advance(self, voxels: int) -> None:
         self.done += voxels
+        now = self._clock()
+        self._marks.append((now, self.done))
+        back = now - max(RECENT_SECONDS, RECENT_SHARE * (now - self._started))
+        while self._marks[1][0] <= back:
+            self._marks.popleft()
+
+    def _recent(self) -> tuple[int, float]:
+        """Voxels of late, and the seconds that they took until now."""
+        since, before = self._marks[0]
+        return self.done - before, self._clock() - since
 
     @property
     def rate(self) -> str:
-        return voxel_rate(self.done - self._before, self._clock() - self._started)
+        return voxel_rate(*self._recent())
 
     @property
     def seconds_left(self) -> float | None:
         """None while nothing is known."""
-        new = self.done - self._before
-        if not new:
-            return None
-        return (self._clock() - self._started) / new * max(0, self.total - self.done)
+        new, seconds = self._recent()
+        return seconds / new * max(0, self.total - self.done) if new else None
 
     def line(self) -> str:
         """Stage, percent, rate and time left.
