@@ -5,7 +5,8 @@
 
 SIGKILL comes at random moments, and at the calls after which a cut hurts most: in the middle of a chunk's bytes, before
 something is synced, renamed or removed. An output is killed up to five times before it is complete. Exit 1 if one
-differs or leaves something beside it. `tests/test_kills.py` does the same a few times.
+differs or leaves something beside it. Ctrl-C ends a command's turn, and tells what was done.
+`tests/test_kills.py` does the same a few times.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.kill_cases import CASES, kill, make_inputs  # noqa: E402
+from tests.kill_cases import CASES, Session, kill, make_inputs  # noqa: E402
 
 
 def main() -> int:
@@ -36,9 +38,12 @@ def main() -> int:
     print("|---|---|---|---|---|---|---|")
     for name in options.cases or CASES:
         started = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
+        done: list[Session] = []
+        with tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):  # what was done so far is told
             inputs = make_inputs(Path(folder) / "inputs")
-            places, done = kill(CASES[name], inputs, Path(folder), f"{options.seed} {name}", options.kills)
+            for session in kill(CASES[name], inputs, Path(folder), f"{options.seed} {name}", options.kills):
+                done.append(session)
+        places = Counter(place for session in done for place in session.places)
         same = sum(session.same for session in done)
         left = Counter(path for session in done for path in session.left)
         failed += len(done) - same + left.total()

@@ -67,6 +67,10 @@ def tree(path: Path) -> dict[str, bytes]:
 
 
 def _serve(argv: list[str], output: str, kills: list[Kill]) -> dict[str, Any]:
+    # Once for all children; nothing of it starts a thread before it is used.
+    import ecc_rf.conversion
+    import ecc_rf.pipeline  # noqa: F401
+
     statuses: list[int] = []
     places: list[str] = []
     points, seconds = 0, 0.0
