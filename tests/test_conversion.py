@@ -14,7 +14,7 @@ from zarr import open_group
 from ecc_rf import IlastikProject, PixelClassifier
 from ecc_rf.cli import main
 from ecc_rf.conversion import convert
-from ecc_rf.conversion_pieces import piece_shape, scaled
+from ecc_rf.conversion.pieces import piece_shape, scaled
 from ecc_rf.errors import EccError, FormatError, MemoryBudgetError, OutputError, OutputExistsError, SettingError
 from ecc_rf.volumes import AxisView, Volume, create_volume, open_volume
 from ecc_rf.volumes.ome_zarr_writing import ZarrTarget

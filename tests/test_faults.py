@@ -17,11 +17,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ecc_rf import conversion_run
 from ecc_rf.blocks import Block, checkpoint
 from ecc_rf.blocks.checkpoint import ledger_folder
 from ecc_rf.cli import main
-from ecc_rf.conversion_run import CHECK, OpenConversion
+from ecc_rf.conversion import running as conversion_run
+from ecc_rf.conversion.running import CHECK, OpenConversion
 from ecc_rf.prediction import Prediction
 from ecc_rf.volumes import Level, Volume, create_volume, open_volume
 from ecc_rf.volumes.ome_zarr_writing import ZarrTarget
@@ -281,7 +281,7 @@ SLOW = """
 import sys, time
 from ecc_rf.blocks import checkpoint
 from ecc_rf.cli import main
-from ecc_rf.conversion_run import OpenConversion
+from ecc_rf.conversion.running import OpenConversion
 checkpoint.COMMIT_SECONDS = 0.0
 convert = OpenConversion.convert
 def slow(*arguments):

@@ -111,6 +111,7 @@ def _run(a: argparse.Namespace) -> None:
             "normalization": normalization or False,
         }
         if a.dry_run:
+            console.print_notes(notes)
             _forecast(a, classifier, path, options)
             return
         record = classifier.predict_volume(

@@ -81,7 +81,7 @@ def _convert(a: argparse.Namespace) -> None:
 
 def _forecast(a: argparse.Namespace) -> None:
     from ecc_rf.console_forecast import print_forecasts
-    from ecc_rf.conversion_run import ConversionOrder
+    from ecc_rf.conversion.running import ConversionOrder
     from ecc_rf.forecast import forecast_conversion
 
     order = ConversionOrder(

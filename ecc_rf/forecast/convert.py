@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from ecc_rf.blocks import Block, parse_memory, resolve_workers
-from ecc_rf.conversion_pieces import refuse_same
-from ecc_rf.conversion_run import STAGE, ConversionOrder, OpenConversion
+from ecc_rf.conversion.pieces import refuse_same
+from ecc_rf.conversion.running import STAGE, ConversionOrder, OpenConversion
 from ecc_rf.forecast.outputs import check_output
 from ecc_rf.forecast.probe import CONSTANT, TISSUE, Done, compressed, is_one_value, middle_plane, probe
 from ecc_rf.forecast.stage import Forecast, blocks_done, storage

@@ -27,7 +27,7 @@ from ecc_rf.blocks import BASE, Block, Grid, Progress, run_blocks
 from ecc_rf.blocks import checkpoint as checkpoints
 from ecc_rf.blocks.checkpoint import Checkpoint, remove_tree
 from ecc_rf.blocks.ledger import Journal
-from ecc_rf.conversion_pieces import (
+from ecc_rf.conversion.pieces import (
     Pieces,
     Scale,
     converted,

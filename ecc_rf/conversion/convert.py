@@ -17,8 +17,8 @@ from pathlib import Path
 
 from ecc_rf.blocks import Progress, SilentProgress, parse_memory, resolve_workers
 from ecc_rf.blocks.checkpoint import Checkpoint
-from ecc_rf.conversion_pieces import Scale, refuse_same
-from ecc_rf.conversion_run import ConversionOrder, OpenConversion, Running
+from ecc_rf.conversion.pieces import Scale, refuse_same
+from ecc_rf.conversion.running import ConversionOrder, OpenConversion, Running
 from ecc_rf.volumes.paths import split_path
 from ecc_rf.volumes.unreadable import describe_bounds
 
