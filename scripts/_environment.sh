@@ -17,11 +17,12 @@ find_python() {
 
 [ -x .venv/bin/python ] || "$(find_python)" -m venv .venv
 
-# Installs again only after the list of dependencies has changed. What the tests need holds what the program needs.
+# Installs again only after the list of dependencies has changed. Whatever else is installed holds what the program needs.
 extras="${1:-.}"
 wanted="$(cksum <pyproject.toml)"
-if [ "$(cat .venv/installed-tests 2>/dev/null)" != "$wanted" ] &&
-    { [ "$extras" != "." ] || [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; }; then
+installed=".venv/installed-${extras//[^a-z]/}"
+if [ "$(cat "$installed" 2>/dev/null)" != "$wanted" ] &&
+    { [ "$extras" != "." ] || ! grep -qsxF "$wanted" .venv/installed-*; }; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "$extras"
-    [ "$extras" = "." ] && echo "$wanted" >.venv/installed || echo "$wanted" >.venv/installed-tests
+    echo "$wanted" >"$installed"
 fi

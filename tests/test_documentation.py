@@ -173,3 +173,18 @@ def test_howto_from_ecc(folder: Path) -> None:
 
 def test_howto_ci(folder: Path) -> None:
     run_blocks(page("howto_ci"), folder)
+
+
+def test_readme(folder: Path) -> None:
+    run_blocks(ROOT / "README.md", folder)
+    assert len(pd.read_csv(folder / "results" / "cells.csv")) == 69
+
+
+def test_usage(folder: Path) -> None:
+    with h5py.File(folder / "brain.h5") as file:
+        ventricles = np.zeros(file["data"].shape, np.uint8)
+    ventricles[:, :, :20] = 1
+    nibabel.save(nibabel.Nifti1Image(ventricles.T, np.diag([2.0, 2.0, 5.0, 1.0])), folder / "ventricles.nii.gz")
+    run_blocks(page("usage"), folder)
+    whole, masked = (pd.read_csv(folder / name / "cells.csv") for name in ("results", "split"))
+    assert 0 < len(masked) < len(whole)
