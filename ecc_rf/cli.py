@@ -25,6 +25,7 @@ from ecc_rf.commands import (
     run,
     train,
     train_objects,
+    tune,
 )
 from ecc_rf.errors import EccError
 from ecc_rf.printable import printable
@@ -42,6 +43,7 @@ _COMMANDS = (
     evaluate,
     candidates,
     train_objects,
+    tune,
     new,
     train,
     relink,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ecc_rf.evaluation import Evaluation, Score
     from ecc_rf.judging import Sheet
     from ecc_rf.objects import ObjectModel
+    from ecc_rf.tuning import Tuning
 
 
 def wide_console() -> Console:
@@ -89,6 +90,59 @@ def print_normalized(written: Iterable[tuple[Path, tuple[float, ...]]]) -> None:
     """Each image in a line."""
     for path, scales in written:
         print(f"{path}: scale {', '.join(f'{scale:g}' for scale in scales)}")
+
+
+def print_tuning(tuning: Tuning) -> None:
+    """The choice, what it is worth by group, and the curve of each setting."""
+    console = wide_console()
+    chosen = [f"{name} {_value(getattr(tuning.chosen, name))}" for name in tuning.grid.varied]
+    console.print(
+        f"[bold]Chosen[/] of {len(tuning.finders):,} combinations: {', '.join(chosen) or 'nothing is tried'}\n"
+    )
+    table = Table(box=None, padding=(0, 1))
+    for heading in ("", "F1", "by the others", "its own best", "±", "cells", "settings of the others"):
+        table.add_column(heading, justify="left" if heading in ("", "settings of the others") else "right")
+    for name, result in tuning.groups.items():
+        other = result.settings
+        told = "" if other is None else ", ".join(f"{s} {_value(getattr(other, s))}" for s in tuning.grid.varied)
+        left_out = show_ratio(math.nan if result.left_out is None else result.left_out.f1)
+        table.add_row(
+            escape(name),
+            show_ratio(result.chosen.f1),
+            left_out if result.transfers else f"[red]{left_out}[/]",
+            show_ratio(result.best.f1),
+            show_ratio(result.uncertainty),
+            f"{result.chosen.cells:,}",
+            told,
+        )
+    if len(tuning.groups) > 1 and tuning.left_out is not None:
+        ratios = show_ratio(tuning.score.f1), show_ratio(tuning.left_out.f1)
+        table.add_row("[bold]all[/]", *ratios, "", "", f"{tuning.score.cells:,}", "")
+    console.print(table)
+    for setting in tuning.grid.varied:
+        _print_curve(console, tuning, setting)
+    console.print(f"Rule: {tuning.rule.describe()}.")
+
+
+def _print_curve(console: Console, tuning: Tuning, setting: str) -> None:
+    """F1 by value and group, all other settings as chosen."""
+    curve = tuning.curve(setting)
+    table = Table(title=f"F1 by {setting}", title_justify="left", title_style="bold", box=None, padding=(0, 1))
+    for heading in ("", *map(_value, curve)):
+        table.add_column(heading, justify="right" if heading else "left")
+    for group in (*tuning.groups, ""):
+        figures = [
+            f"[bold]{show_ratio(scores[group].f1)}[/]"
+            if value == getattr(tuning.chosen, setting)
+            else show_ratio(scores[group].f1)
+            for value, scores in curve.items()
+        ]
+        table.add_row(escape(group) or "[bold]all[/]", *figures)
+    console.print(table)
+
+
+def _value(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"
 
 
 def _figures(score: Score) -> list[str]:

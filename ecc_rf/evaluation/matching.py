@@ -88,6 +88,30 @@ def match(
     found = np.full(len(detections), -1, np.int64)
     if not len(detections) or not len(centres):
         return found
+    d, o = candidate_pairs(detections, centres, voxel_size, rule, inside)
+    taken = np.zeros(len(centres), bool)
+    for detection, cell in zip(d.tolist(), o.tolist()):
+        if found[detection] < 0 and not taken[cell]:
+            found[detection] = cell
+            taken[cell] = True
+    return found
+
+
+def candidate_pairs(
+    detections: NDArray[np.float64],
+    centres: NDArray[np.float64],
+    voxel_size: VoxelSize,
+    rule: MatchingRule,
+    inside: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs that may be one, in the order in which they are taken; parameters as for `match`.
+
+    Returns
+    -------
+    detections, cells : ndarray of int64, shape (n,)
+    """
+    if not len(detections) or not len(centres):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
     d, o = _near_pairs(detections, centres, voxel_size, rule)
     lies_inside = np.zeros(d.size, bool)
     if inside is not None:
@@ -96,12 +120,8 @@ def match(
         d, o = np.append(d[~lies_inside], own), np.append(o[~lies_inside], inside[own])
         lies_inside = np.arange(d.size) >= d.size - own.size
     squared = (((centres[o] - detections[d]) * np.array(voxel_size)) ** 2).sum(axis=1)
-    taken = np.zeros(len(centres), bool)
-    for k in np.lexsort((o, d, squared, ~lies_inside)).tolist():
-        if found[d[k]] < 0 and not taken[o[k]]:
-            found[d[k]] = o[k]
-            taken[o[k]] = True
-    return found
+    order = np.lexsort((o, d, squared, ~lies_inside))
+    return d[order], o[order]
 
 
 def _near_pairs(
