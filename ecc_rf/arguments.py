@@ -18,9 +18,12 @@ def add_command(
     name: str,
     summary: str,
     example: str,
-    run: Callable[[argparse.Namespace], None],
+    run: Callable[[argparse.Namespace], int | None],
 ) -> argparse.ArgumentParser:
-    """Add a command, which calls `run` with what was asked for; returns its parser, for the options."""
+    """Add a command, which calls `run` with what was asked for; returns its parser, for the options.
+
+    What `run` returns is the exit status; None is 0.
+    """
     parser = commands.add_parser(
         name, help=summary, description=summary[0].upper() + summary[1:] + ".", epilog=f"Example: {example}"
     )

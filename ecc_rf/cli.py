@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ecc_rf._version import __version__
 from ecc_rf.commands import (
+    batch,
     candidates,
     cells,
     classify,
@@ -35,6 +36,7 @@ EXIT_INTERRUPTED = 130
 
 _COMMANDS = (
     run,
+    batch,
     report,
     info,
     classify,
@@ -56,13 +58,13 @@ _COMMANDS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, 2 on a user's error, 130 after Ctrl-C."""
+    """Run a command; returns the exit status: 0, 2 on a user's error, 130 after Ctrl-C, or the command's own."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files need not be text
     arguments = make_parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        status: int | None = arguments.run(arguments)
     except EccError as error:
         print(f"ecc-rf: error: {printable(str(error))}", file=sys.stderr)
         return EXIT_ERROR
@@ -76,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _interrupted()
     except BrokenPipeError:  # the reader of our output has gone, as in `ecc-rf info … | head`
         sys.stderr.close()
-    return 0
+        return 0
+    return status or 0
 
 
 def make_parser() -> argparse.ArgumentParser:

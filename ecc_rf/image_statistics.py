@@ -62,17 +62,19 @@ class ImageStatistics:
         return cls(str(stored["name"]), str(stored["dtype"]), size, bool(stored["flat"]), quantiles)
 
 
-def image_statistics(volume: Volume) -> ImageStatistics:
+def image_statistics(volume: Volume, *, values: bool = True) -> ImageStatistics:
     """Sample an image.
 
     Parameters
     ----------
     volume : Volume
         Opened. Pieces that cannot be read are left out.
+    values : bool
+        Whether voxels are looked at; otherwise the quantiles are empty.
     """
     view = AxisView(volume, _CANONICAL)
     samples: list[list[NDArray[Any]]] = [[] for _ in range(view.shape[1])]
-    for brick in _bricks(view):
+    for brick in _bricks(view) if values else ():
         for channel, found in enumerate(samples):
             found.append(brick[:, channel].ravel())
     return ImageStatistics(

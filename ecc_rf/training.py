@@ -21,6 +21,7 @@ from ecc_rf.ilp.normalization_note import NormalizationNote
 from ecc_rf.image_statistics import ImageStatistics, image_statistics
 from ecc_rf.label_volumes import sparse_labels
 from ecc_rf.lane_normalization import LaneChoice, LaneNormalizer
+from ecc_rf.normalization.volume import NormalizedVolume
 from ecc_rf.training_advice import advice
 from ecc_rf.training_report import TrainedImage, TrainingReport, make_report
 from ecc_rf.volumes import Volume, default_axes, open_volume
@@ -279,7 +280,9 @@ def _train(
         workers=settings.workers,
     )
     seconds["judging"] = time.perf_counter() - started - sum(seconds.values())
-    images = tuple(image_statistics(image.volume) for image in labelled.images[:MOST_IMAGES])
+    volumes = [image.volume for image in labelled.images[:MOST_IMAGES]]
+    # those that are brought to one scale have no range to be compared
+    images = tuple(image_statistics(volume, values=not isinstance(volume, NormalizedVolume)) for volume in volumes)
     return Training(
         *(grown.forest, selection, rows.names, label_names, report, grown, rows, labelled.normalization, images)
     )

@@ -20,7 +20,7 @@ from ecc_rf.cli import main
 
 COMMANDS = (
     *("run", "info", "classify", "cells", "filter", "evaluate", "normalize", "train-objects"),
-    *("new", "train", "relink", "features", "convert", "labels", "preview", "report"),
+    *("new", "train", "relink", "features", "convert", "labels", "preview", "report", "batch"),
 )
 
 

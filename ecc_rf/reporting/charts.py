@@ -92,12 +92,10 @@ def _probabilities(peak: Values, threshold: float) -> Figure:
     )
     figure = Figure(f"Histogram of the largest probability of each cell: {caption}.", caption + ".")
     low = min(threshold, float(finite.min()))
+    # wider than the share of one tree, or there would be bins that hold none
+    bins = np.linspace(low, 1, min(20, _bins(finite.size)) + 1).tolist() if low < 1 else [0.99, 1.01]
     with drawing(figure) as (_, axes):
-        axes.hist(
-            finite,
-            bins=np.linspace(low, 1, min(20, _bins(finite.size)) + 1).tolist() if low < 1 else [0.99, 1.01],
-            color=BLUE,
-        )
+        axes.hist(finite, bins=bins, color=BLUE)
         _marked(axes, threshold, "threshold")
         axes.set(xlabel="largest probability in the cell", ylabel="cells")
     return figure
