@@ -226,7 +226,7 @@ class _Reader:
         for star in stars:
             called = name.replace("*", star)
             at = {
-                marker: str(self._found(image.replace("*", star), (*place, "images"), f"{marker} of {called}"))
+                marker: str(self._found(image.replace("*", star), (*place, "images", marker), f"{marker} of {called}"))
                 for marker, image in images.items()
             }
             masked = self._found(mask.replace("*", star), (*place, "mask"), f"mask of {called}") if mask else None
