@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ecc_rf.evaluation import Evaluation, Score
     from ecc_rf.judging import Sheet
     from ecc_rf.objects import ObjectModel
+    from ecc_rf.suggesting import Suggestions
     from ecc_rf.tuning import Tuning
 
 
@@ -54,6 +55,22 @@ def print_sheet(sheet: Sheet) -> None:
     console.print(table)
     csv, page = sheet.files
     console.print(escape(printable(f"Open {page} in a browser, judge, and download judged.csv ({csv} is the table).")))
+
+
+def print_suggestions(suggestions: Suggestions) -> None:
+    """A row per place."""
+    if not len(suggestions.table):
+        print("Nothing is wrong or uncertain: no place is suggested.")
+        return
+    table = Table(box=None, padding=(0, 1))
+    for heading in ("place", "image", "z", "y", "x", "score", "reason"):
+        table.add_column(heading, justify="left" if heading in ("image", "reason") else "right")
+    for row in suggestions.table.itertuples():
+        values = [str(row.place), escape(printable(str(row.name))), str(row.z), str(row.y), str(row.x)]
+        table.add_row(*values, f"{row.score:.4g}", str(row.reason))
+    console = wide_console()
+    console.print(table)
+    console.print(escape(printable(f"Crops for ITK-SNAP, places.csv and places.png are in {suggestions.folder}.")))
 
 
 def print_judged(counts: Mapping[str, int]) -> None:

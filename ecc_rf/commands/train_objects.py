@@ -52,6 +52,19 @@ def add(commands: Commands) -> None:
     volume_options(train, block=False)
 
 
+def refuse_filters(a: argparse.Namespace) -> None:
+    """Options of `cells` that make no sense for several volumes, or for all that might be a cell."""
+    from ecc_rf.errors import SettingError
+
+    for option in ("mask", "min_sbr", "min_intensity", "min_diameter_um", "level", "axes"):
+        if getattr(a, option, None) is not None:
+            raise SettingError(
+                "Candidates are looked for in whole volumes, and all of them count.",
+                where=f"--{option.replace('_', '-')}",
+                do="Leave it out.",
+            )
+
+
 def candidate_finder(
     a: argparse.Namespace, stored: Mapping[str, Any] | None = None
 ) -> tuple[CellFinder, ObjectModel | None]:
@@ -61,16 +74,9 @@ def candidate_finder(
 
     from ecc_rf.cell_settings import resolve
     from ecc_rf.cells import CellFinder
-    from ecc_rf.errors import SettingError
     from ecc_rf.object_training import CANDIDATES
 
-    for option in ("mask", "min_sbr", "min_intensity", "min_diameter_um", "level", "axes"):
-        if getattr(a, option, None) is not None:
-            raise SettingError(
-                "Candidates are looked for in whole volumes, and all of them count.",
-                where=f"--{option.replace('_', '-')}",
-                do="Leave it out.",
-            )
+    refuse_filters(a)
     said = {field.name: getattr(a, field.name, None) for field in fields(CellFinder)}
     usual = {
         field.name: getattr(CANDIDATES if stored is None else CellFinder(), field.name) for field in fields(CellFinder)

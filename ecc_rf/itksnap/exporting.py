@@ -160,7 +160,7 @@ def export_labels(
         try:
             files.nifti(output, np.dtype(np.uint8), label_planes(*table, part.shape))
             if image is not None and image_output is not None:
-                dtype = _stored_type(image.dtype, notes)
+                dtype = stored_type(image.dtype, notes)
                 files.nifti(image_output, dtype, image_planes(image, time, channel, part))
             if names_output is not None:
                 files.text(names_output, description_text(project.label_names, project.label_colors))
@@ -263,7 +263,7 @@ def _region(roi: Mapping[str, tuple[int | None, int | None]] | None, frame: Fram
     return z, y, x
 
 
-def _stored_type(dtype: np.dtype[Any], notes: list[str]) -> np.dtype[Any]:
+def stored_type(dtype: np.dtype[Any], notes: list[str]) -> np.dtype[Any]:
     stored = np.dtype(_STORED.get(dtype.name, dtype))
     if stored != dtype:
         notes.append(f"voxels of {dtype} are written as {stored}, since NIfTI or ITK-SNAP has no {dtype}")
