@@ -128,7 +128,7 @@ def test_zarr_codecs_that_could_run_code(tmp_path: Path, codec: str) -> None:
 
 
 def test_zarr_codecs_are_chosen_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ecc_rf.volumes.ome_zarr._ZARR_2_CODECS", set())
+    monkeypatch.setattr("ecc_rf.volumes.zarr_store._COMPRESSORS", {})
     zarr.create_array(tmp_path / "a.zarr", data=IMAGE, zarr_format=2)
     with pytest.raises(FormatError, match="codec 'zstd'"):
         open_volume(tmp_path / "a.zarr")

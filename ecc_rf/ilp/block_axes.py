@@ -29,6 +29,7 @@ from ecc_rf.ilp.limits import HARMLESS_BYTES, LARGEST_COMPRESSION, MOST_BLOCKS, 
 from ecc_rf.ilp.versions import INTERNAL_ORDER, is_before
 from ecc_rf.volumes.axes import LETTERS, axes_from_axistags
 from ecc_rf.volumes.base import damage_reported
+from ecc_rf.volumes.hdf5_chunks import read_region
 
 _SAVE_ANEW = "open the project in ilastik and save it anew"
 
@@ -104,7 +105,7 @@ def _labelled(dataset: h5py.Dataset, start: tuple[int, ...], room: int, where: s
     """The labelled voxels of a block, read piece by piece: it may be one for a whole brain."""
     coords, values = [np.empty((0, dataset.ndim), np.int64)], [np.empty(0, np.uint8)]
     for piece in Grid(dataset.shape, _piece(dataset.shape, dataset.chunks)) if dataset.size else ():
-        array = dataset[piece.core]
+        array = read_region(dataset, piece.core)
         if not 0 <= array.min() <= array.max() <= 255:
             raise FormatError(
                 f"labels {array.min()} to {array.max()} in a label block; expected 0 to 255", where, _SAVE_ANEW

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ecc_rf.errors import FormatError, MissingFileError, ProjectError
 from ecc_rf.ilp.limits import HARMLESS_BYTES, LARGEST_COMPRESSION, MOST_NUMBERS
 from ecc_rf.volumes.base import damage_reported
+from ecc_rf.volumes.hdf5_chunks import read_region
 from ecc_rf.volumes.hdf5_heap import LONGEST_STRING, attribute_strings, dataset_strings, is_variable_string
 from ecc_rf.volumes.hdf5_storage import refuse_false_claims, refuse_foreign_storage, refuse_wild_chunks
 from ecc_rf.volumes.user_paths import is_there
@@ -166,7 +167,7 @@ def _decoded_texts(dataset: h5py.Dataset, most: int) -> list[str]:
         if is_variable_string(dtype):
             return [decoded(value, where) for value in dataset_strings(dataset, where)]
         _check_fixed(dtype, dataset.size, where)
-        return [decoded(value, where) for value in np.ravel(dataset[()]).tolist()]
+        return [decoded(value, where) for value in np.ravel(read_region(dataset)).tolist()]
 
 
 def _check_fixed(dtype: np.dtype[Any], count: int, where: str) -> None:
@@ -210,7 +211,7 @@ def read_array(
                 place(dataset),
                 _SAVE_ANEW,
             )
-        return np.asarray(dataset[()])
+        return read_region(dataset)
 
 
 def _slot(group: h5py.Group, name: str) -> h5py.Dataset | None:

@@ -42,6 +42,7 @@ from ecc_rf.ilp.limits import (
 )
 from ecc_rf.ilp.vigra_trees import tree_arrays, trees_from_arrays
 from ecc_rf.volumes.base import damage_reported
+from ecc_rf.volumes.hdf5_chunks import read_region
 
 _RETRAIN = "train a new forest from the project's labels"
 
@@ -287,7 +288,7 @@ def _tree_array(tree: h5py.Group, name: str, kind: str, dtype: type[Any]) -> NDA
         found = "nothing" if dataset is None else f"{dataset.dtype} of shape {dataset.shape}"
         raise FormatError(f"expected numbers in one dimension, found {found}", place(tree, name), _RETRAIN)
     with damage_reported(place(dataset)):
-        return np.asarray(dataset[()], dtype)
+        return np.asarray(read_region(dataset), dtype)
 
 
 def write_forests(

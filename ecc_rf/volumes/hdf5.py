@@ -21,12 +21,12 @@ from ecc_rf.volumes.axes import (
 )
 from ecc_rf.volumes.base import BaseVolume, Slices, Source, Target, VoxelSize, check_voxels, damage_reported
 from ecc_rf.volumes.datasets import missing_dataset, only_dataset
+from ecc_rf.volumes.hdf5_chunks import read_region
 from ecc_rf.volumes.hdf5_heap import checked_attribute
+from ecc_rf.volumes.hdf5_storage import refuse_false_claims, refuse_foreign_storage
+from ecc_rf.volumes.limits import check_claim, check_number_of_chunks, check_piece
 from ecc_rf.volumes.metadata import drange_from, numbers, plain_attributes
 from ecc_rf.volumes.units import voxel_size_from
-
-# deflate, shuffle, fletcher32, szip, nbit, scaleoffset are part of HDF5, lzf of h5py
-_BUILTIN_FILTERS = {1, 2, 3, 4, 5, 6, 32000}
 
 
 class Hdf5Volume(BaseVolume):
@@ -55,8 +55,7 @@ class Hdf5Volume(BaseVolume):
         self._file = dataset.file
 
     def _read(self, slices: Slices) -> NDArray[Any]:
-        block: NDArray[Any] = self._dataset[slices]
-        return block
+        return read_region(self._dataset, slices)
 
     def _release(self) -> None:
         self._file.close()
@@ -149,20 +148,7 @@ def _images(file: h5py.File) -> list[str]:
 
 def _check_storage(dataset: h5py.Dataset, name: str) -> None:
     check_voxels(name, dataset.shape or (), dataset.dtype)
-    if dataset.is_virtual or dataset.external:
-        raise FormatError(
-            "the voxels are in other datasets or files (virtual or external storage), which are not followed",
-            name,
-            "copy the image into an ordinary dataset",
-        )
-    plist = dataset.id.get_create_plist()
-    filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
-    if foreign := [code for code, *_ in filters if code not in _BUILTIN_FILTERS]:
-        raise FormatError(
-            f"the image is compressed with HDF5 filter {foreign[0]}, which needs a plug-in",
-            name,
-            "compress it anew: h5repack -f GZIP=1 OLD.h5 NEW.h5",
-        )
+    refuse_foreign_storage(dataset, name)
     # a stored size of 0 is also what a dataset has that was announced but never written
     stored = dataset.id.get_storage_size()
     if dataset.chunks is None and stored < dataset.nbytes:
@@ -171,6 +157,11 @@ def _check_storage(dataset: h5py.Dataset, name: str) -> None:
             name,
             "write the file anew",
         )
+    refuse_false_claims(dataset, name)
+    check_claim(name, dataset.shape, dataset.dtype.itemsize, stored)
+    if dataset.chunks is not None:
+        check_piece(name, dataset.chunks, dataset.dtype.itemsize)
+        check_number_of_chunks(name, dataset.shape, dataset.chunks, dataset.dtype.itemsize)
 
 
 def _axes(dataset: h5py.Dataset, axes: str | None, name: str) -> str:

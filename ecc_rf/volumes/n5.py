@@ -7,12 +7,9 @@ well), voxel sizes `pixelResolution` or `resolution` with `units`, as Fiji does.
 
 from __future__ import annotations
 
-import bz2
 import json
-import lzma
 import math
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,8 +20,18 @@ from numpy.typing import NDArray
 from ecc_rf.errors import AxesError, FormatError
 from ecc_rf.volumes.axes import check_axes, default_axes
 from ecc_rf.volumes.base import BaseVolume, Slices, Source, VoxelSize, check_voxels, damage_reported
+from ecc_rf.volumes.checked_folder import CheckedFolder, stored_bytes
 from ecc_rf.volumes.chunk_cache import assemble
 from ecc_rf.volumes.datasets import missing_dataset, only_dataset
+from ecc_rf.volumes.decoding import decompressed
+from ecc_rf.volumes.limits import (
+    MOST_MEMBERS,
+    check_claim,
+    check_extents,
+    check_metadata,
+    check_number_of_chunks,
+    check_piece,
+)
 from ecc_rf.volumes.metadata import drange_from, numbers
 from ecc_rf.volumes.units import voxel_size_from
 
@@ -44,6 +51,9 @@ class N5Volume(BaseVolume):
             raise FormatError(f"the N5 attributes are damaged: {kind}, blocks of {blocks}", name)
         dtype = np.dtype(kind).newbyteorder(">")
         check_voxels(name, shape, dtype)
+        check_piece(name, blocks, dtype.itemsize)
+        check_number_of_chunks(name, shape, blocks, dtype.itemsize)
+        check_claim(name, shape, dtype.itemsize, stored_bytes(folder, math.prod(shape) * dtype.itemsize))
         axes = check_axes(source.axes or _axes(attributes, shape), len(shape), name)
         super().__init__(
             name,
@@ -56,6 +66,7 @@ class N5Volume(BaseVolume):
             attributes={key: value for key, value in attributes.items() if key not in _STRUCTURE},
         )
         self._folder = folder
+        self._files = CheckedFolder(source.path)
         self._blocks = blocks
         self._stored = dtype
         self._decode = _decoder(attributes.get("compression", attributes.get("compressionType")), name)
@@ -65,9 +76,8 @@ class N5Volume(BaseVolume):
 
     def _block(self, at: tuple[int, ...], region: Slices) -> NDArray[Any]:
         shape = tuple(part.stop - part.start for part in region)
-        try:
-            content = self._file(at).read_bytes()
-        except FileNotFoundError:
+        content = self._content(at)
+        if content is None:
             return np.zeros(shape, self.dtype)
         mode, ndim = struct.unpack_from(">HH", content)
         extents = struct.unpack_from(f">{ndim}I", content, 4)[::-1]
@@ -81,6 +91,15 @@ class N5Volume(BaseVolume):
             raise FormatError(f"the block holds {len(voxels)} bytes of {size}", self.name)
         whole = np.frombuffer(voxels, self._stored).reshape(extents)
         return whole[tuple(slice(0, extent) for extent in shape)]
+
+    def _content(self, at: tuple[int, ...]) -> bytes | None:
+        file = self._file(at)
+        if (size := self._files.size(file)) is None:
+            return None
+        whole = math.prod(self._blocks) * self._stored.itemsize
+        if size > 2 * whole + (1 << 20):  # what does not become smaller grows a little
+            raise FormatError(f"the block is stored in {size:,} bytes; it holds {whole:,}", self.name)
+        return file.read_bytes()
 
     def _file(self, at: tuple[int, ...]) -> Path:
         return self._folder.joinpath(*map(str, at[::-1]))
@@ -97,28 +116,42 @@ def open_source(source: Source) -> N5Volume:
         if not inner and "dimensions" not in _attributes(source.path):
             inner = only_dataset(list(_datasets(source.path)), name)
             name = f"{name}/{inner}"
-        attributes = _attributes(source.path / inner)
+        files = CheckedFolder(source.path)
+        attributes = _attributes(source.path / inner, files)
         if "dimensions" not in attributes:
-            below = [f"{inner}/{path}" for path in _datasets(source.path / inner)] if inner else []
-            raise missing_dataset(inner, below or list(_datasets(source.path)), name)
+            below = [f"{inner}/{path}" for path in _datasets(source.path / inner, files)] if inner else []
+            raise missing_dataset(inner, below or list(_datasets(source.path, files)), name)
         return N5Volume(source, source.path / inner, name, attributes)
 
 
-def _attributes(folder: Path) -> dict[str, Any]:
+def _attributes(folder: Path, files: CheckedFolder) -> dict[str, Any]:
     file = folder / _ATTRIBUTES
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if (size := files.size(file)) is None:
+        return {}
+    check_metadata(str(file), size)
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise FormatError("the N5 attributes are damaged: they are no object", str(file))
+    extents = [
+        extent for key in ("dimensions", "blockSize") if isinstance(found.get(key), list) for extent in found[key]
+    ]
+    check_extents(str(file), [extent if isinstance(extent, int) else -1 for extent in extents])
     return found
 
 
-def _datasets(folder: Path) -> Iterator[str]:
+def _datasets(folder: Path, files: CheckedFolder, seen: list[int] | None = None) -> Iterator[str]:
     """Paths of the datasets of 2 to 5 dimensions; their blocks are not looked at."""
-    attributes = _attributes(folder)
+    seen = [0] if seen is None else seen
+    seen[0] += 1
+    if seen[0] > MOST_MEMBERS:
+        raise FormatError(f"there are more than {MOST_MEMBERS:,} folders", str(files.root), "name the image")
+    attributes = _attributes(folder, files)
     if "dimensions" in attributes:
         if 2 <= len(attributes["dimensions"]) <= 5:
             yield "."
         return
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ():
-        yield from ((Path(inner.name) / path).as_posix() for path in _datasets(inner))
+        yield from ((Path(inner.name) / path).as_posix() for path in _datasets(inner, files, seen))
 
 
 def _axes(attributes: dict[str, Any], shape: tuple[int, ...]) -> str:
@@ -147,17 +180,9 @@ def _decoder(compression: Any, name: str) -> Callable[[bytes, int], bytes]:
     kind = compression.get("type") if isinstance(compression, dict) else compression
     if kind == "raw":
         return lambda stored, size: stored
-    if kind == "gzip":  # 47: with the header of gzip or zlib, as `useZlib` says
-        return lambda stored, size: zlib.decompressobj(47).decompress(stored, size + 1)
-    if kind == "bzip2":
-        return lambda stored, size: bz2.BZ2Decompressor().decompress(stored, size + 1)
-    if kind == "xz":
-        return lambda stored, size: lzma.LZMADecompressor().decompress(stored, size + 1)
-    if kind in ("zstd", "blosc"):
-        import numcodecs
-
-        codec = numcodecs.Zstd() if kind == "zstd" else numcodecs.Blosc()
-        return lambda stored, size: bytes(codec.decode(stored))
+    ours = {"gzip": "gzip", "bzip2": "bzip2", "xz": "lzma", "zstd": "zstd", "blosc": "blosc"}.get(str(kind))
+    if ours is not None:  # gzip may have the header of zlib, as `useZlib` says
+        return lambda stored, size: decompressed(ours, stored, size)
     raise FormatError(
         f"the image is compressed with {kind!r}, which is not read",
         name,

@@ -27,7 +27,9 @@ from ecc_rf.errors import FormatError
 from ecc_rf.volumes.array import ArrayVolume, reserve_space
 from ecc_rf.volumes.axes import AxisView, check_axes
 from ecc_rf.volumes.base import BaseVolume, Slices, Source, Target, VoxelSize, check_voxels, damage_reported
+from ecc_rf.volumes.limits import LARGEST_COMPRESSION, check_claim, check_extents
 from ecc_rf.volumes.nifti_geometry import header_bytes, plain_affine
+from ecc_rf.volumes.nifti_header import check_header
 from ecc_rf.volumes.unfinished import sync_path
 from ecc_rf.volumes.units import voxel_size_from
 
@@ -105,13 +107,17 @@ class CompressedTarget(ArrayVolume):
 
 def open_source(source: Source) -> NiftiVolume:
     with damage_reported(source.name):
+        compressed = check_header(source.path, source.name)
         image, file = _load(source.path)
         if not isinstance(image, nibabel.Nifti1Image):
             raise FormatError(f"the file is {type(image).__name__}, not NIfTI", source.name)
         data: Any = image.dataobj
         needed = data.offset + data.dtype.itemsize * math.prod(data.shape)
         size = source.path.stat().st_size
-        if source.path.suffix.lower() == ".nii" and size < needed:
+        check_extents(source.name, data.shape)
+        if compressed:
+            check_claim(source.name, data.shape, data.dtype.itemsize, size, LARGEST_COMPRESSION)
+        elif size < needed:
             raise FormatError(f"the file is truncated: {size} bytes of {needed}", source.name, "copy it anew")
         return NiftiVolume(source, image, file)
 

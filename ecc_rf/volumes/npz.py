@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import threading
 import zipfile
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
-from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from ecc_rf.errors import FormatError
 from ecc_rf.volumes.axes import check_axes, default_axes
-from ecc_rf.volumes.base import BaseVolume, Slices, Source, check_voxels, damage_reported
+from ecc_rf.volumes.base import BaseVolume, Slices, Source, damage_reported
 from ecc_rf.volumes.datasets import missing_dataset, only_dataset
+from ecc_rf.volumes.limits import MOST_MEMBERS, check_whole
+from ecc_rf.volumes.npy_header import check_header, read_header
+
+_SAVE_ANEW = "save the array as .npy, which is read where a block needs it"
 
 
 class NpzVolume(BaseVolume):
@@ -41,6 +44,12 @@ class NpzVolume(BaseVolume):
 
 def open_source(source: Source) -> NpzVolume:
     with damage_reported(source.name), zipfile.ZipFile(source.path) as archive:
+        if len(archive.infolist()) > MOST_MEMBERS:
+            raise FormatError(
+                f"the archive has {len(archive.infolist()):,} members; expected at most {MOST_MEMBERS:,}",
+                source.name,
+                _SAVE_ANEW,
+            )
         images = {
             info.filename.removesuffix(".npy"): _header(archive, info)
             for info in archive.infolist()
@@ -52,15 +61,14 @@ def open_source(source: Source) -> NpzVolume:
         if key not in images:
             raise missing_dataset(key, candidates, name)
         shape, dtype = images[key]
-        check_voxels(name, shape, dtype)
+        check_header(shape, dtype, name)
+        check_whole(name, math.prod(shape) * dtype.itemsize, _SAVE_ANEW)
         return NpzVolume(name, source, key, shape, dtype)
 
 
 def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[tuple[int, ...], np.dtype[Any]]:
     with archive.open(info) as file:
-        version = npy_format.read_magic(file)
-        read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-        shape, _, dtype = read(file)
+        shape, _, dtype = read_header(cast("BinaryIO", file), f"{archive.filename}/{info.filename}")
         needed = file.tell() + dtype.itemsize * math.prod(shape)
     if dtype.kind != "O" and needed != info.file_size:
         raise FormatError(

@@ -19,22 +19,24 @@ from numpy.typing import NDArray
 from ecc_rf.errors import AxesError, EccError, FormatError, SettingError
 from ecc_rf.volumes.axes import AxisView, check_axes, default_axes
 from ecc_rf.volumes.base import BaseVolume, Slices, Source, Target, VoxelSize, check_voxels, damage_reported
+from ecc_rf.volumes.checked_folder import stored_bytes
 from ecc_rf.volumes.chunk_files import chunk_files
 from ecc_rf.volumes.datasets import missing_dataset, only_dataset
+from ecc_rf.volumes.limits import (
+    MOST_MEMBERS,
+    check_claim,
+    check_number_of_chunks,
+    check_piece,
+)
 from ecc_rf.volumes.metadata import drange_from
 from ecc_rf.volumes.units import voxel_size_from
+from ecc_rf.volumes.zarr_store import bounded, open_node
 
 _ORDER = "tczyx"  # of versions that name no axes
 
 # of a group, or of xarray, that say what we say otherwise
 _STRUCTURE = ("ome", "multiscales", "omero", "image-label", "labels", "drange", "_ARRAY_DIMENSIONS", "_FillValue")
 _LETTERS_OF_TYPES = {"time": "t", "channel": "c"}
-
-# a damaged or hostile Zarr 2 array may name any codec that is installed, and some of those run code
-_ZARR_2_CODECS = {
-    *("adler32", "astype", "bitround", "blosc", "bz2", "crc32", "crc32c", "delta", "fixedscaleoffset", "fletcher32"),
-    *("gzip", "lz4", "lzma", "packbits", "quantize", "shuffle", "zlib", "zstd"),
-}
 
 
 class ZarrVolume(BaseVolume):
@@ -71,11 +73,12 @@ class ZarrVolume(BaseVolume):
 def open_source(source: Source) -> ZarrVolume | AxisView:
     with damage_reported(source.name):
         path, name = source.path / source.inner, source.name
-        node = _node(path)
+        node = open_node(source.path, source.inner)
         if node is None:
             raise _missing(source)
         # an array may be named that is a level of an image
-        group = _node(path.parent) if source.inner else None
+        above = Path(source.inner).parent.as_posix()
+        group = open_node(source.path, "" if above == "." else above) if source.inner else None
         level = path.name
         if isinstance(node, zarr.Group) and not _multiscales(node):
             level = only_dataset(list(_images(node)), name)
@@ -98,31 +101,30 @@ def create_target(target: Target) -> BaseVolume:
     return create_target(target)
 
 
-def _node(path: Path) -> zarr.Group | zarr.Array[Any] | None:
-    try:
-        return zarr.open(path, mode="r")
-    except FileNotFoundError:  # zarr's own errors for what is not there derive from it
-        return None
-
-
 def _missing(source: Source) -> EccError:
-    root = _node(source.path)
+    root = open_node(source.path)
     if root is None:
         return FormatError("the folder is no Zarr hierarchy: it has no zarr.json, .zgroup or .zarray", source.name)
     images = list(_images(root)) if isinstance(root, zarr.Group) else []
     return missing_dataset(source.inner, images, source.name)
 
 
-def _images(group: zarr.Group) -> Iterator[str]:
+def _images(group: zarr.Group, seen: list[int] | None = None) -> Iterator[str]:
     """Paths of the OME images, and of arrays of 2 to 5 dimensions that belong to none."""
+    seen = [0] if seen is None else seen
     for key, node in sorted(group.members(), key=lambda member: member[0]):
+        seen[0] += 1
+        if seen[0] > MOST_MEMBERS:
+            raise FormatError(
+                f"the hierarchy has more than {MOST_MEMBERS:,} groups and arrays", str(group.store_path), "name one"
+            )
         if isinstance(node, zarr.Array):
             if 2 <= node.ndim <= 5:
                 yield key
         elif _multiscales(node):
             yield key
         else:
-            yield from (f"{key}/{inner}" for inner in _images(node))
+            yield from (f"{key}/{inner}" for inner in _images(node, seen))
 
 
 def _attributes(node: zarr.Group | zarr.Array[Any]) -> dict[str, Any]:
@@ -139,7 +141,11 @@ def _volume(
     source: Source, name: str, array: zarr.Array[Any], group: zarr.Group | None, path: str
 ) -> ZarrVolume | AxisView:
     check_voxels(name, array.shape, array.dtype)
-    _refuse_foreign_codecs(array, name)
+    check_piece(name, array.chunks, array.dtype.itemsize)
+    check_number_of_chunks(name, array.shape, array.chunks, array.dtype.itemsize)
+    claimed = math.prod(array.shape) * array.dtype.itemsize
+    check_claim(name, array.shape, array.dtype.itemsize, stored_bytes(source.path / array.path, claimed))
+    array = bounded(array, name)
     attributes = {**(_attributes(group) if group else {}), **_attributes(array)}
     level = _image(group, name).levels.get(path) if group is not None and _multiscales(group) else None
     stored = level.axes if level else _plain_axes(array)
@@ -250,11 +256,3 @@ def _plain_axes(array: zarr.Array[Any]) -> str:
         return check_axes("".join(str(name).lower() for name in names), array.ndim)
     except AxesError:
         return default_axes(array.shape)
-
-
-def _refuse_foreign_codecs(array: zarr.Array[Any], name: str) -> None:
-    if array.metadata.zarr_format != 2:
-        return
-    for codec in (*(array.metadata.filters or ()), array.metadata.compressor):
-        if codec is not None and codec.codec_id not in _ZARR_2_CODECS:
-            raise FormatError(f"the image is compressed with the codec {codec.codec_id!r}, which is not read", name)

@@ -25,6 +25,8 @@ from ecc_rf.volumes.array import ArrayVolume, reserve_space
 from ecc_rf.volumes.axes import AxisView, check_axes, default_axes
 from ecc_rf.volumes.base import BaseVolume, Slices, Source, Target, VoxelSize, check_voxels, damage_reported
 from ecc_rf.volumes.chunk_cache import ChunkCache, assemble, bands
+from ecc_rf.volumes.limits import check_claim, check_number_of_chunks, check_piece
+from ecc_rf.volumes.tiff_check import check_tiff, guard_decoding
 from ecc_rf.volumes.units import voxel_size_from
 
 _ORDER = "tzcyx"
@@ -46,8 +48,11 @@ class TiffVolume(BaseVolume):
         voxel_size: VoxelSize | None,
     ) -> None:
         # a view of the strips and tiles as chunks; tifffile locks its file for reading and decodes without the lock
+        guard_decoding(series, name)
         self._store = series.aszarr(level=0)
         self._array = zarr.open_array(self._store, mode="r")
+        check_piece(name, self._array.chunks, series.dtype.itemsize, "strips or tiles")
+        check_number_of_chunks(name, series.shape, self._array.chunks, series.dtype.itemsize)
         chunks = bands(axes, series.shape, self._array.chunks)
         super().__init__(name, series.shape, series.dtype, axes, voxel_size=voxel_size, chunks=chunks)
         self._file = file
@@ -67,11 +72,14 @@ class TiffVolume(BaseVolume):
 
 def open_source(source: Source) -> TiffVolume | ArrayVolume:
     with damage_reported(source.name):
+        check_tiff(source.path, source.name)
         file = tifffile.TiffFile(source.path)
         try:
             check_complete(file, source.name)
             series = file.series[0]
             check_voxels(source.name, series.shape, series.dtype)
+            stored = sum(path.stat().st_size for path in {source.path, *_files(file)})
+            check_claim(source.name, series.shape, series.dtype.itemsize, stored)
             stored_axes = series_axes(series)
             axes = check_axes(source.axes or stored_axes, len(series.shape), source.name)
             voxel_size = source.voxel_size or tiff_voxel_size(file, axes, stored_axes)
@@ -84,6 +92,11 @@ def open_source(source: Source) -> TiffVolume | ArrayVolume:
             raise
         file.close()
         return ArrayVolume(source.name, mapped, axes, voxel_size=voxel_size)
+
+
+def _files(file: tifffile.TiffFile) -> set[Path]:
+    """Those that an OME description names, too."""
+    return {Path(part.filehandle.path) for part in (file._files or {}).values()}
 
 
 def create_target(target: Target) -> ArrayVolume | AxisView:

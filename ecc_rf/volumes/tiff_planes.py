@@ -24,6 +24,7 @@ from ecc_rf.volumes.axes import check_axes
 from ecc_rf.volumes.base import BaseVolume, Slices, Source, VoxelSize, check_voxels, damage_reported
 from ecc_rf.volumes.chunk_cache import ChunkCache, assemble, bands
 from ecc_rf.volumes.tiff import check_complete, series_axes, tiff_voxel_size
+from ecc_rf.volumes.tiff_check import check_tiff, guard_decoding
 
 
 class _Plane(NamedTuple):
@@ -71,8 +72,11 @@ class PlanesVolume(BaseVolume):
         return np.memmap(self._files[number], plane.dtype, "r", plane.offset or 0, plane.shape)
 
     def _decode(self, number: int, region: Slices) -> NDArray[Any]:
-        with tifffile.TiffFile(self._files[number]) as file, file.series[0].aszarr(level=0) as store:
-            return np.asarray(zarr.open_array(store, mode="r")[region])
+        with tifffile.TiffFile(self._files[number]) as file:
+            series = file.series[0]
+            guard_decoding(series, str(self._files[number]))
+            with series.aszarr(level=0) as store:
+                return np.asarray(zarr.open_array(store, mode="r")[region])
 
     def _chunk_file(self, slices: Slices) -> str:
         return str(self._files[slices[0].start])
@@ -107,6 +111,8 @@ def open_source(source: Source) -> PlanesVolume:
 
 
 def _describe(file: Path) -> _Plane:
+    with damage_reported(str(file)):
+        check_tiff(file, str(file))
     with damage_reported(str(file)), tifffile.TiffFile(file) as tiff:
         check_complete(tiff, str(file))
         series = tiff.series[0]
