@@ -30,6 +30,7 @@ from ecc_rf.commands import (
     tune,
 )
 from ecc_rf.errors import EccError
+from ecc_rf.library_notes import note_what_libraries_log
 from ecc_rf.printable import printable
 
 EXIT_ERROR = 2
@@ -65,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files need not be text
     arguments = make_parser().parse_args(argv)
+    note_what_libraries_log()
     try:
         status: int | None = arguments.run(arguments)
     except EccError as error:

@@ -113,10 +113,10 @@ def open_source(source: Source) -> N5Volume:
         inner, name = source.inner, source.name
         if not source.path.is_dir():
             raise FormatError("an N5 hierarchy is a folder", name)
-        if not inner and "dimensions" not in _attributes(source.path):
-            inner = only_dataset(list(_datasets(source.path)), name)
-            name = f"{name}/{inner}"
         files = CheckedFolder(source.path)
+        if not inner and "dimensions" not in _attributes(source.path, files):
+            inner = only_dataset(list(_datasets(source.path, files)), name)
+            name = f"{name}/{inner}"
         attributes = _attributes(source.path / inner, files)
         if "dimensions" not in attributes:
             below = [f"{inner}/{path}" for path in _datasets(source.path / inner, files)] if inner else []

@@ -160,13 +160,19 @@ def _judged(
     if ending.peak > MEMORY:
         return "memory"
     if ending.status != 0:
-        clear = ending.status == 2 and text.startswith("ecc-rf: error: ") and "\n  where: " in text
+        clear = ending.status == 2 and is_clear(text)
         return "clear error" if clear and not any(out.iterdir()) else "unclear error"
     if _result(command, out, printed) == known[0]:
         return "equal"
     if _noted(command, text):
         return "works with a note"
     return "other content" if relevant(mutant) != known[1] else "wrong"
+
+
+def is_clear(text: str) -> bool:
+    """Whether what was printed is an error that says what and where, at the most after notes."""
+    lines = [line for line in text.splitlines() if not line.startswith("note: ")]
+    return bool(lines) and lines[0].startswith("ecc-rf: error: ") and "\n  where: " in text
 
 
 def _noted(command: str, text: str) -> bool:

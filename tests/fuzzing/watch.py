@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import math
 import os
 import resource
 import select
@@ -15,6 +16,8 @@ from pathlib import Path
 
 TRACEBACK = 70
 """Exit status of a child that ended with an exception that is no user's error."""
+
+_PATIENCE = 6
 
 _SPARE = 4 << 30  # address space beyond what the parent has: the machine must survive what is measured here
 
@@ -39,25 +42,31 @@ class Ending:
 
 
 def watched(work: Callable[[], int | None], output: Path, limit: float) -> Ending:
-    """Fork, run `work` with stdout and stderr in a file, and wait for no longer than `limit` seconds."""
+    """Fork, run `work` with stdout and stderr in a file, for no longer than `limit` seconds.
+
+    They are seconds of a processor: how long a child takes else depends on what the machine does beside it. Whatever
+    waits for something that does not come is ended after six times as long.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
-        _run(work, output)
+        _run(work, output, limit)
     handle = os.pidfd_open(child)
     try:
-        in_time = bool(select.select([handle], [], [], limit)[0])
+        in_time = bool(select.select([handle], [], [], _PATIENCE * limit)[0])
     finally:
         os.close(handle)
     if not in_time:
         os.kill(child, signal.SIGKILL)
     _, status, usage = os.wait4(child, 0)
     seconds = usage.ru_utime + usage.ru_stime
-    return Ending(os.waitstatus_to_exitcode(status) if in_time else None, seconds, usage.ru_maxrss * 1024)
+    code = os.waitstatus_to_exitcode(status)
+    out_of_time = not in_time or code == -signal.SIGXCPU or (code == -signal.SIGKILL and seconds >= limit)
+    return Ending(None if out_of_time else code, seconds, usage.ru_maxrss * 1024)
 
 
-def _run(work: Callable[[], int | None], output: Path) -> None:
+def _run(work: Callable[[], int | None], output: Path, seconds: float) -> None:
     """In the child; never returns."""
     status = TRACEBACK
     try:
@@ -69,6 +78,7 @@ def _run(work: Callable[[], int | None], output: Path) -> None:
         limit = pages * os.sysconf("SC_PAGE_SIZE") + _SPARE
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds)))
         status = work() or 0
     except SystemExit as error:  # argparse
         status = error.code if isinstance(error.code, int) else 2
