@@ -50,3 +50,9 @@ LARGEST_TREE_COMPRESSION = 10
 
 HARMLESS_BYTES = 1 << 20
 """What never-written datasets may claim: they are fill values, stored in no bytes."""
+
+MOST_OBJECTS = 4_000_000
+"""Groups and datasets of a project: the largest has as many label blocks as allowed, and some more."""
+
+LARGEST_ATTRIBUTE = 1 << 20
+"""Bytes of an attribute; axis tags and positions have a few hundred."""

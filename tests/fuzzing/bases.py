@@ -21,6 +21,8 @@ _GOLDEN = {
     "volume_2d3d_mix": ("Data_3D.npy", "z=0:2,y=0:16,x=0:16"),
     "volume_seed_features": ("vol3d_hard_u8.h5/data", "z=0:2,y=0:16,x=0:16"),
 }
+# trained on an image that was in another folder
+_LOST = ("flat_1channel", "time_series_2channel")
 
 
 def fixture() -> Base:
@@ -36,7 +38,7 @@ def bases() -> list[Base]:
         folder = SHARED / "golden" / name
         if folder.is_dir():
             others = tuple(path for path in sorted(folder.iterdir()) if path.name != "project.ilp")
-            found.append(Base(name, folder / "project.ilp", str(folder / image), roi, others))
+            found.append(Base(name, folder / "project.ilp", str(folder / image), roi, others, name in _LOST))
     return found
 
 
