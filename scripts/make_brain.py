@@ -34,7 +34,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", help=".ome.zarr, or another format that is written")
     parser.add_argument("--shape", default="1000,1024,1024", help="Z,Y,X in voxels")
-    parser.add_argument("--sample", type=float, default=0.25, help="share of the volume that is tissue, up to 0.52")
+    parser.add_argument(
+        "--sample", type=float, default=0.25, help="share of the volume that is tissue, up to 0.52; or 1: all"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--overwrite", action="store_true")
@@ -80,6 +82,8 @@ def make_brain(
 def radii(shape: tuple[int, int, int], sample: float) -> tuple[float, ...]:
     """Half axes of an ellipsoid of the volume's proportions, of which this share of it is the inside."""
     largest = math.pi / 6
+    if sample == 1:
+        return tuple(2.0 * n for n in shape)
     if not 0 < sample <= largest:
         raise SystemExit(f"--sample is {sample}; an ellipsoid fills up to {largest:.2f} of a box")
     factor = (sample / largest) ** (1 / 3)

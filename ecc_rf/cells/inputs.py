@@ -94,6 +94,8 @@ class Channel:
         else:
             self._volume = source
         volume = self._volume
+        if volume.cache is not None:
+            volume.cache.limit = 0  # bricks are kept instead, within the memory budget
         self.name = volume.name
         self.role = role
         extents = dict(zip(volume.axes, volume.shape))
