@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import warnings
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecc_rf.blocks import BlockCost, Grid, Progress, choose_block, parse_memory, resolve_workers
-from ecc_rf.blocks.memory import BASE
 from ecc_rf.cells.inputs import Channel, ProbabilityScale, check_same_shape
 from ecc_rf.errors import SettingError
 
@@ -27,7 +26,7 @@ CONNECTIVITIES = (6, 18, 26)
 
 # Bytes a worker needs per voxel of a block, if all of it is foreground: probability, raw, mask and their copies;
 # and of each foreground voxel place, index, coordinates, label, part, values.
-_COST = BlockCost(read=16, core=72)
+_COST = BlockCost(read=16, core=72, shared=48 * 2**20)  # shared: pandas, scikit-image and tables, measured
 
 
 @dataclass(frozen=True)
@@ -266,7 +265,9 @@ class CellFinder:
                 self.check_mask(p.mask_threshold, p.name)
             size = _resolve_voxel_size(voxel_size, p, r)
             scale = ProbabilityScale.of(p)
-            block = block_shape or choose_block(p.shape, (0, 0, 0), _COST, memory=budget, workers=workers)
+            reading = workers * sum(one.reading_bytes for one in (p, r, m) if one is not None)
+            cost = replace(_COST, shared=_COST.shared + reading)
+            block = block_shape or choose_block(p.shape, (0, 0, 0), cost, memory=budget, workers=workers)
             drawing: WritableVolume | None = None
             if objects is not None:
                 # created before the work: what cannot be written is found out at once
@@ -274,7 +275,7 @@ class CellFinder:
                 block = tuple(-(-b // OBJECT_CHUNK) * OBJECT_CHUNK for b in block)
             grid = Grid(p.shape, tuple(min(b, n) for b, n in zip(block, p.shape)))
             # of what the blocks leave, half is for bricks that will be needed again, half for the list of cells
-            left = budget - BASE - workers * _COST.of(grid.block_shape, grid.halo, grid.shape)
+            left = budget - cost.total(grid.block_shape, grid.halo, grid.shape, workers)
             use = Resources(grid, BrickCache(max(0, left // 2)), workers, progress)
             inputs = prepare(self, Inputs(p, r, m, scale, size), use, contrast=model is not None)
             found = find_cells(self, inputs, use, keep=drawing is not None)

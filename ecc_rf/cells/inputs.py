@@ -96,6 +96,7 @@ class Channel:
         volume = self._volume
         if volume.cache is not None:
             volume.cache.limit = 0  # bricks are kept instead, within the memory budget
+        self.reading_bytes = volume.reading_bytes
         self.name = volume.name
         self.role = role
         extents = dict(zip(volume.axes, volume.shape))

@@ -14,6 +14,7 @@ Nodes are computed in bricks of many, and kept for the blocks beside.
 from __future__ import annotations
 
 import itertools
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -37,6 +38,14 @@ _NODES = 3  # nodes in a window's width
 
 _BRICK_VOXELS = (128, 256, 256)  # about what a brick of nodes covers
 KEPT_BYTES = 64 * 2**20  # of nodes: a volume of 7 000 million voxels at the usual window
+
+
+def bytes_needed(itemsize: int) -> int:
+    """Bytes that a thread needs to find the background of an image: a brick's voxels, and its share of what is kept.
+
+    A brick reaches half a window beyond its nodes; it is taken for twice as large.
+    """
+    return 2 * itemsize * math.prod(_BRICK_VOXELS) + KEPT_BYTES // 2
 
 
 @dataclass(frozen=True)

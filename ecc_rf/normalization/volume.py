@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecc_rf.errors import SettingError
-from ecc_rf.normalization.background import Box, LocalBackground, Window
+from ecc_rf.normalization.background import Box, LocalBackground, Window, bytes_needed
 from ecc_rf.normalization.settings import Normalization, ScaledNormalization
 from ecc_rf.volumes import AxisView, Volume
 from ecc_rf.volumes.axes import transpose_to
@@ -79,6 +79,10 @@ class NormalizedVolume(BaseVolume):
     def as_stored(self) -> dict[str, Any]:
         """How its voxels are normalised, as a file of them would say."""
         return {**self.normalization.as_dict(), "scales": list(self.scales)}
+
+    @property
+    def reading_bytes(self) -> int:
+        return self._image.reading_bytes + bytes_needed(self._image.dtype.itemsize)
 
     def _read(self, slices: Slices) -> NDArray[Any]:
         wanted = dict(zip(self.axes, slices))
