@@ -194,7 +194,7 @@ def cells(images: dict[str, str], folder: Path, budgets: tuple[str, ...]) -> Ite
 
 
 def convert(images: dict[str, str], folder: Path, budgets: tuple[str, ...]) -> Iterator[Row]:
-    pairs = [(name, "to .ome.zarr with a pyramid") for name in images]
+    pairs = [(name, "to .ome.zarr with a pyramid") for name in images if name != "image.nii.gz"]
     pairs += [("64.ome.zarr", f"to {suffix}") for suffix in (".h5", ".tif", ".nii.gz", ".npy")]
     for name, what in pairs:
         suffix = what.split()[1]

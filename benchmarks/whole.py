@@ -37,6 +37,7 @@ class Settings:
     labels: str = "1"
     mask: bool = False
     one_core: bool = False
+    half: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
@@ -62,6 +63,7 @@ RUNS = {
     "mask": Settings(mask=True),
     "small": Settings(edge=128),
     "large": Settings(edge=512),
+    "half": Settings(edge=512, half=True),
 }
 
 
@@ -71,7 +73,9 @@ def measure(workload: Workload, rounds: int) -> list[Measurement]:
     vigra = has_vigra()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        images = {edge: workload.write_cube(folder, edge) for edge in EDGES}
+        images = {(edge, False): workload.write_cube(folder, edge) for edge in EDGES}
+        # the third of four layers of blocks sees nothing of the tissue through its halo
+        images[512, True] = workload.write_cube(folder, 512, tissue=256 - max(workload.halo))
         features = workload.features(*SAMPLE)
         np.save(folder / "rows.npy", np.ascontiguousarray(features.T))
         count = len(workload.project.forest().trees_per_forest)
@@ -81,7 +85,9 @@ def measure(workload: Workload, rounds: int) -> list[Measurement]:
             peer = VigraPeer("forest", workload.project_path, str(count), *files)
         for _ in range(rounds):
             for run, settings in RUNS.items():
-                found[run].append(in_a_process(workload, images[settings.edge], folder / "out.ome.zarr", settings))
+                found[run].append(
+                    in_a_process(workload, images[settings.edge, settings.half], folder / "out.ome.zarr", settings)
+                )
             if peer is not None:
                 vigra_rate.append(features.shape[1] / peer.seconds(2))
         if peer is not None:
@@ -113,7 +119,9 @@ def lines(found: dict[str, list[Outcome]], vigra_rate: list[float]) -> list[Meas
     growth = tuple(100 * (b / a - 1) for a, b in zip(per_voxel["small"], per_voxel["large"]))
     memory = ratios(peak["large"], peak["full"])
     differs = tuple(100 * abs(m - 1) for m in memory)
+    half = ratios(seconds["half"], seconds["large"])
     result += [
+        Measurement(PART, "512³ of which half the blocks are empty, against all tissue", half, "x", 0.6, 0.5, True),
         Measurement(
             PART, "mask only, against all labels", ratios(seconds["all labels"], seconds["mask"]), "x", 1.5, 2.5
         ),

@@ -46,6 +46,11 @@ class Workload:
         with open_volume(self.image_path) as volume:
             return volume.read()
 
+    @property
+    def halo(self) -> tuple[int, ...]:
+        """Of the project's features, z y x."""
+        return tuple(self.project.features.plan((512, 512, 512), 1).halo)
+
     def box(self, *shape: int) -> np.ndarray:
         """The image cut to a shape, or mirrored at its faces as often as it takes."""
         image = self.image
@@ -55,12 +60,18 @@ class Workload:
             image = image.take(np.minimum(place, 2 * extent - 1 - place), axis)
         return image
 
-    def write_cube(self, folder: Path, edge: int) -> str:
-        """A cube as HDF5, compressed and in chunks as microscopes' exports are; its path."""
-        path = folder / f"image_{edge}.h5"
+    def write_cube(self, folder: Path, edge: int, *, tissue: int | None = None) -> str:
+        """A cube as HDF5, compressed and in chunks as microscopes' exports are; its path.
+
+        From column `tissue` on it is of one value, such as the space around a sample.
+        """
+        path = folder / f"image_{edge}_{tissue}.h5"
+        box = self.box(edge, edge, edge)
+        if tissue is not None:
+            box[:, :, tissue:] = box.min()
         with h5py.File(path, "w") as file:
             chunks = (min(64, edge),) * 3
-            file.create_dataset("data", data=self.box(edge, edge, edge), chunks=chunks, compression="gzip")
+            file.create_dataset("data", data=box, chunks=chunks, compression="gzip")
         return f"{path}/data"
 
     def features(self, edge: int, count: int) -> np.ndarray:
