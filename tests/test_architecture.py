@@ -96,6 +96,8 @@ def test_imports_run_downwards() -> None:
         if found.source == "ecc_rf":  # the face of the package imports lazily, by names that are texts
             continue
         above, below = found.rooms
+        if {above, below} - height.keys():
+            continue  # the test above tells
         if above == below or height[above] > height[below]:
             continue
         if found.late and found.rooms in UPWARD:
