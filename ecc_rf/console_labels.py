@@ -12,7 +12,7 @@ from ecc_rf.console import print_notes
 
 if TYPE_CHECKING:
     from ecc_rf.itksnap import ExportRecord, ImportedLabels
-    from ecc_rf.preview import PreviewRecord
+    from ecc_rf.project_preview import PreviewRecord
 
 
 def print_export(record: ExportRecord, names: Sequence[str]) -> None:

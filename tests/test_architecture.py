@@ -18,9 +18,6 @@ PACKAGE = ROOT / "ecc_rf"
 LONGEST = 400  # lines of a file, by the rules of the house
 LONGER = {"tests/test_volumes_conformance.py", "tests/test_resume.py"}  # tests that were longer before this rule
 
-UPWARD = {("classifier", "preview")}
-"""Imports that go up all the same, each inside a function, with its reason in docs/architecture.md."""
-
 
 @dataclass(frozen=True)
 class Import:
@@ -100,14 +97,8 @@ def test_imports_run_downwards() -> None:
             continue  # the test above tells
         if above == below or height[above] > height[below]:
             continue
-        if found.late and found.rooms in UPWARD:
-            continue
         wrong.append(f"{found.source}:{found.line} imports {found.target}, which docs/architecture.md has above it")
     assert not wrong, "\n".join(wrong)
-
-
-def test_exceptions_are_needed() -> None:
-    assert {found.rooms for found in ALL if found.source != "ecc_rf"} >= UPWARD
 
 
 def test_no_circles_among_modules() -> None:

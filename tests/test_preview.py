@@ -22,10 +22,11 @@ from ecc_rf.errors import FormatError, LabelError, NoForestError, OutputExistsEr
 from ecc_rf.forest import RandomForest
 from ecc_rf.ilp import ProjectChanges, edit_project
 from ecc_rf.itksnap import export_labels
-from ecc_rf.preview import PreviewSettings, preview, save_figure, watch
+from ecc_rf.preview import PreviewSettings, save_figure, watch
 from ecc_rf.preview.figure import SAFE, commonest, edges, overlay
 from ecc_rf.preview.sections import PLANES, View, compute_sections
 from ecc_rf.preview.watching import INTERVAL
+from ecc_rf.project_preview import preview
 from ecc_rf.volumes import AxisView, transpose_to
 from tests.reference_forest import random_tree
 

@@ -59,7 +59,8 @@ def add(commands: Commands) -> None:
 
 def _run(a: argparse.Namespace) -> None:
     from ecc_rf import console_labels
-    from ecc_rf.preview import check_output, watch, write_preview
+    from ecc_rf.preview import check_output, watch
+    from ecc_rf.project_preview import write_preview
 
     settings = _settings(a)
     overwrite = a.overwrite

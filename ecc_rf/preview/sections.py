@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecc_rf.blocks import resolve_workers
-from ecc_rf.classifier import PixelClassifier
 from ecc_rf.errors import SettingError
 from ecc_rf.export import Export
 from ecc_rf.prediction import Prediction, Readable
 from ecc_rf.volumes.base import VoxelSize
+
+if TYPE_CHECKING:
+    from ecc_rf.classifier import PixelClassifier
 
 PLANES = ("xy", "xz", "yz")
 _AXES = {"xy": "yx", "xz": "zx", "yz": "zy"}  # down and across
