@@ -43,7 +43,8 @@ def sections(parser: argparse.ArgumentParser, summary: str, level: int) -> Itera
     name = parser.prog.removeprefix("ecc-rf ")
     lines = [f"{'#' * level} {name}", "", (parser.description or summary).strip(), ""]
     if parser.epilog and parser.epilog.startswith("Example: "):
-        lines += ["```", parser.epilog.removeprefix("Example: ").strip(), "```", ""]
+        example, _, more = parser.epilog.removeprefix("Example: ").partition(". ")
+        lines += ["```", example.strip(), "```", "", *([more.strip(), ""] if more else [])]
     for group in parser._action_groups:
         rows = [row(action) for action in group._group_actions if is_option(action)]
         if rows:

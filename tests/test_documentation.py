@@ -128,10 +128,9 @@ def test_howto_anisotropic(folder: Path) -> None:
 
 def test_howto_threshold(folder: Path, fixtures: Path) -> None:
     shutil.copy(fixtures / "truth.csv", folder / "marked.csv")
-    printed = run_blocks(page("howto_threshold"), folder)
-    rows = [line.split() for line in printed[-1].splitlines()]
-    recall = [float(row[4]) for row in rows]
-    assert recall == sorted(recall, reverse=True) and recall[0] > 0.9
+    run_blocks(page("howto_threshold"), folder)
+    assert "threshold = 0." in (folder / "best.toml").read_text(encoding="utf-8")
+    assert (folder / "errors").is_dir() and len(pd.read_csv(folder / "cells.csv")) > 60
 
 
 def test_howto_compare(folder: Path, request: pytest.FixtureRequest) -> None:
