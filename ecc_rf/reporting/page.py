@@ -35,7 +35,7 @@ figcaption { font-size: .88rem; color: #444; margin-top: .2rem; overflow-wrap: a
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .94rem; }
 th, td { text-align: left; padding: .2rem 1.1rem .2rem 0; vertical-align: top; border-bottom: 1px solid #eceff2; }
 th { font-weight: 600; } td { overflow-wrap: anywhere; min-width: 5rem; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; min-width: 0; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; min-width: 0; white-space: nowrap; }
 .key { display: inline-block; width: 1.6rem; height: 0; border-top: 3px solid #E69F00; vertical-align: middle; }
 .key.dashed { border-top-style: dashed; }
 @media print { body { max-width: none; padding: 0; font-size: 11pt; } h2 { break-after: avoid; }

@@ -36,9 +36,9 @@ def places(cells: pd.DataFrame, scene: Scene) -> list[Place]:
         return []
     points = cells[["z", "y", "x"]].to_numpy(float)
     edge = CUBE_UM if scene.known else CUBE_VOXELS
-    cubes = np.floor(points * scene.voxel_size / edge).astype(int)
-    _, membership, counts = np.unique(cubes, axis=0, return_inverse=True, return_counts=True)
-    membership = membership.ravel()
+    z, y, x = np.floor(points.T * np.array(scene.voxel_size)[:, np.newaxis] / edge).astype(np.int64)
+    number = (z * (y.max() + 1) + y) * (x.max() + 1) + x  # of each cell's cube, in raster order
+    _, membership, counts = np.unique(number, return_inverse=True, return_counts=True)
     size = f"{edge:g} {'µm' if scene.known else 'voxels'}"
     dense = int(np.argmax(counts))
     middle = int(np.sort(counts)[(len(counts) - 1) // 2])

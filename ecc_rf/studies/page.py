@@ -107,9 +107,10 @@ def _dots(own: Sequence[dict[str, Any]], groups: Sequence[str], column: str, lab
                     axes.annotate(
                         _short(row["brain"]),
                         (x, row[column]),
-                        xytext=(0, 7),
+                        xytext=(0, 7 if mean is None or row[column] >= mean else -8),  # not on the line of the mean
                         textcoords="offset points",
                         ha="center",
+                        va="bottom" if mean is None or row[column] >= mean else "top",
                         fontsize=8.5,
                         parse_math=False,
                     )
@@ -124,6 +125,8 @@ def _dots(own: Sequence[dict[str, Any]], groups: Sequence[str], column: str, lab
 
 def _table(outcomes: Sequence[Outcome], table: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "<h2>All runs</h2>"
+    units = sorted({row["examined_unit"] for row in table if row["examined_unit"]})
+    one = len(units) <= 1
     lines = []
     for outcome, row in zip(outcomes, table):
         report = outcome.job.folder / "report.html"
@@ -137,7 +140,7 @@ def _table(outcomes: Sequence[Outcome], table: Sequence[dict[str, Any]]) -> Iter
                 row["group"] or "-",
                 row["status"],
                 "-" if row["cells"] is None else f"{row['cells']:,}",
-                f"{show(row['density'])} per {row['examined_unit']}" if row["density"] is not None else "-",
+                show(row["density"]) if one else f"{show(row['density'])} per {row['examined_unit']}",
                 show(row["median_diameter_um"]),
                 show(row["median_intensity"]),
                 show(row["median_sbr"]),
@@ -145,9 +148,10 @@ def _table(outcomes: Sequence[Outcome], table: Sequence[dict[str, Any]]) -> Iter
                 row["seconds"],
             )
         )
-    headings = ("marker", "brain", "group", "status", "cells", "density", "diameter µm", "intensity", "signal/bg.")
+    density = f"per {units[0]}" if units and one else "density"
+    headings = ("marker", "brain", "group", "status", "cells", density, "diameter", "intensity", "signal/bg.")
     yield page.table((*headings, "warnings", "seconds"), lines, numbers=(4, 5, 6, 7, 8, 9, 10))
-    yield '<p class="muted small">Diameter, intensity above background and signal/background are medians.</p>'
+    yield '<p class="muted small">Diameter (µm), intensity above background and signal/background are medians.</p>'
 
 
 def _short(name: str) -> str:
