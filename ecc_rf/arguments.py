@@ -71,7 +71,7 @@ def filter_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--min-diameter-um", type=float, metavar="D", help="least diameter of the equal sphere")
 
 
-def volume_options(parser: argparse.ArgumentParser, *, block: bool = True) -> None:
+def volume_options(parser: argparse.ArgumentParser, *, block: bool = True, nan: bool = True) -> None:
     group = parser.add_argument_group("volumes and machine")
     group.add_argument(
         "--axes", metavar="AXES", help="letters of tzyxc in the order of the image, if the file is wrong"
@@ -84,8 +84,9 @@ def volume_options(parser: argparse.ArgumentParser, *, block: bool = True) -> No
         help="of a multi-resolution OME-Zarr: its number from 0, or the level nearest to this voxel size in µm",
     )
     _budget_options(group)
-    if block:
+    if block and nan:
         group.add_argument("--nan", default="refuse", help="voxels that are NaN or infinite: refuse (default) or zero")
+    if block:
         group.add_argument(
             "--block", type=parse_block, metavar="Z,Y,X", help="block in voxels; default from the budget"
         )
@@ -118,6 +119,14 @@ def backend_option(parser: argparse.ArgumentParser) -> None:
 def marker_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--marker", default="", metavar="NAME", help="what is stained, such as cFos: told if the project is for another"
+    )
+
+
+def skip_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="take pieces of the image that cannot be read for 0, and name them",
     )
 
 
@@ -156,17 +165,18 @@ def dry_run_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def parallel_options(parser: argparse.ArgumentParser) -> None:
+def parallel_options(
+    parser: argparse.ArgumentParser, part: str = "compute part I of N only; the last part names the output"
+) -> None:
+    """How the work is shared; `part` says what a part does."""
     group = parser.add_argument_group("many processes and machines")
-    group.add_argument(
-        "--part",
-        type=parse_part,
-        default=(1, 1),
-        metavar="I/N",
-        help="compute part I of N only; the last part names the output",
-    )
+    part_option(group, part)
     group.add_argument("--processes", action="store_true", help="processes instead of threads")
     group.add_argument("--dask", metavar="ADDRESS", help="workers of this dask scheduler; local: start one here")
+
+
+def part_option(group: argparse._ActionsContainer, help: str) -> None:
+    group.add_argument("--part", type=parse_part, default=(1, 1), metavar="I/N", help=help)
 
 
 def parse_part(text: str) -> tuple[int, int]:

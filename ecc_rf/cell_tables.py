@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecc_rf.blocks import Progress
+from ecc_rf.blocks.owner import WHOLE, Part
+from ecc_rf.cell_finding import CellOrder, CellTable, make_cell_table
 from ecc_rf.cells import CellFinder, filter_cells, write_cells
-from ecc_rf.cells.inputs import mask_threshold
 from ecc_rf.cells.writing import read_cells
-from ecc_rf.errors import OutputExistsError, SettingError
-from ecc_rf.volumes import open_volume
+from ecc_rf.machine import Machine
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ecc_rf.objects import ObjectModel
-
-WITHOUT_PROBABILITY = "Cells are those of a mask: peak_probability and mean_probability are empty."
-UNKNOWN_VOXEL_SIZE = (
-    "The voxel size is unknown: positions are in voxels, not in µm, and volumes in voxels, not in µm³."
-    " Give --voxel-size Z,Y,X."
-)
 
 
 def find_cells(
@@ -41,10 +31,15 @@ def find_cells(
     voxel_size: tuple[float, float, float] | None = None,
     workers: int | None = None,
     memory: str | int | None = None,
+    block_shape: tuple[int, int, int] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> tuple[pd.DataFrame, list[str]]:
+    restart: bool = False,
+    part: Part = WHOLE,
+) -> CellTable:
     """Find the cells of a stored probability volume and write their table.
+
+    Cut off, it goes on where it was when it is called again; see `ecc_rf.cell_finding`.
 
     Parameters
     ----------
@@ -57,75 +52,39 @@ def find_cells(
         Volume to write, in which each voxel bears its cell's label.
     output : path
         ``.csv`` or ``.parquet``; see `write_cells`.
-    finder, model, limits, voxel_size, workers, memory, overwrite, progress
+    finder, model, limits, voxel_size, workers, memory, block_shape, overwrite, progress
         As in `run`. `axes` are those of the probability volume.
+    restart : bool
+        Begin anew; default: go on with an unfinished table of the same settings.
+    part : (int, int)
+        Find and measure only what lies in part I of N of the blocks, for job arrays. The last one puts the parts
+        together, divides what is too large, draws the objects and writes the table.
 
     Returns
     -------
-    cells : DataFrame
-    notes : list of str
-        What the user should know.
+    CellTable
 
     Raises
     ------
     EccError
+    Interrupted
+        After Ctrl-C, if anything is kept; the same call goes on with it.
     """
-    finder = finder or CellFinder()
-    output = Path(output)
-    if output.exists() and not overwrite:
-        raise OutputExistsError(
-            "The table is there already.", where=str(output), do="Give another name, or --overwrite to replace it."
-        )
-    notes: list[str] = []
-    with ExitStack() as stack:
-        volume = stack.enter_context(open_volume(probability, axes=axes, voxel_size=voxel_size))
-        image = stack.enter_context(open_volume(raw)) if raw is not None else None
-        size = volume.voxel_size or (image.voxel_size if image else None)
-        size = size or voxels_as_unit(finder, limits or {}, notes)
-        if mask_threshold(volume) is not None:
-            notes.append(WITHOUT_PROBABILITY)
-        if image is None:
-            notes.append("Without --raw the intensities deltaI, BG and deltaI_total are empty.")
-        with noted(notes):
-            cells = finder.find(
-                volume,
-                raw=image,
-                model=model,
-                mask=mask,
-                voxel_size=size,
-                workers=workers,
-                memory=memory,
-                progress=progress,
-                objects=objects,
-                overwrite=overwrite,
-            )
-            cells = filter_cells(cells, **(limits or {}))
-    write_cells(cells, output, overwrite=overwrite)
-    return cells, notes
-
-
-def voxels_as_unit(
-    finder: CellFinder, limits: Mapping[str, float | None], notes: list[str]
-) -> tuple[float, float, float]:
-    """A voxel of 1 where its size in µm is not known, with a note.
-
-    Raises
-    ------
-    SettingError
-        If a setting is in µm: it would silently mean something else.
-    """
-    in_um = [("cell_diameter_um", finder.cell_diameter_um), ("smoothing_um", finder.smoothing_um or None)]
-    if finder.contrast or finder.min_contrast is not None:
-        in_um.append(("background_window_um", finder.background_window_um))
-    for name, value in (*in_um, *limits.items()):
-        if name.endswith("_um") and value is not None:
-            raise SettingError(
-                f"The voxel size is unknown, so that {value} µm cannot be told in voxels.",
-                where=name,
-                do="Give --voxel-size Z,Y,X.",
-            )
-    notes.append(UNKNOWN_VOXEL_SIZE)
-    return 1.0, 1.0, 1.0
+    order = CellOrder(
+        probability=probability,
+        output=output,
+        raw=raw,
+        mask=mask,
+        objects=objects,
+        finder=finder or CellFinder(),
+        model=model,
+        limits=limits or {},
+        axes=axes,
+        voxel_size=voxel_size,
+        block_shape=block_shape,
+        overwrite=overwrite,
+    )
+    return make_cell_table(order, Machine(workers, memory, part=part, restart=restart), progress)
 
 
 def filter_table(
@@ -136,13 +95,3 @@ def filter_table(
     kept = filter_cells(cells, **limits)
     write_cells(kept, output, overwrite=overwrite)
     return len(cells), len(kept)
-
-
-@contextmanager
-def noted(notes: list[str]) -> Iterator[None]:
-    """Warnings become notes, so that they are kept in the record and shown once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield
-    said = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
-    notes += dict.fromkeys(said)  # each once

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ecc_rf.blocks import Progress, SilentProgress, parse_memory, resolve_workers
 from ecc_rf.blocks.checkpoint import Checkpoint, remove_tree
 from ecc_rf.blocks.ledger import Journal
-from ecc_rf.blocks.owner import WHOLE, Part
-from ecc_rf.blocks.remote import Backend, run_remotely
+from ecc_rf.blocks.owner import WHOLE
+from ecc_rf.blocks.remote import run_remotely
 from ecc_rf.blocks.runner import read_compute_write
 from ecc_rf.errors import EccError, ImageValueError, Interrupted, OutputBusyError, ResumeError, SettingError
+from ecc_rf.machine import Machine
 from ecc_rf.order import OpenOrder, Order, portable
 from ecc_rf.prediction import CANONICAL, PredictionRecord
-from ecc_rf.volumes import WritableVolume
+from ecc_rf.volumes import WritableVolume, create_volume
 from ecc_rf.volumes.chunk_files import remove_partial
 from ecc_rf.volumes.paths import split_path
 from ecc_rf.volumes.unreadable import describe_bounds
@@ -27,31 +27,21 @@ from ecc_rf.volumes.unreadable import describe_bounds
 STAGE = "classify"
 
 
-@dataclass(frozen=True)
-class Machine:
-    """How an order is carried out; nothing of the result depends on it.
-
-    Attributes
-    ----------
-    workers, memory
-        As in `PixelClassifier.predict_volume`.
-    backend : Backend, optional
-        Other processes that do the work; None: threads.
-    part : (int, int)
-        Which part of the blocks is computed, number from 1, and how many there are.
-    restart : bool
-        Whether an unfinished run is removed instead of gone on with.
-    """
-
-    workers: int | None = None
-    memory: str | int | None = None
-    backend: Backend | None = None
-    part: Part = WHOLE
-    restart: bool = False
-
-
-def classify_volume(order: Order, machine: Machine, progress: Progress | None = None) -> PredictionRecord:
+def classify_volume(
+    order: Order,
+    machine: Machine,
+    progress: Progress | None = None,
+    named: Callable[[PredictionRecord], None] | None = None,
+) -> PredictionRecord:
     """Carry out an order, or go on with it where it was left.
+
+    Parameters
+    ----------
+    order : Order
+    machine : Machine
+    progress : Progress, optional
+    named : callable, optional
+        Called when the output has its name; a run that is cut off before it returns calls it again.
 
     Raises
     ------
@@ -64,18 +54,21 @@ def classify_volume(order: Order, machine: Machine, progress: Progress | None = 
     progress = progress or SilentProgress()
     workers, budget = resolve_workers(machine.workers), parse_memory(machine.memory)
     name, final = str(order.output), split_path(order.output).file
-    if machine.backend is not None or machine.part != WHOLE:
+    if machine.backend is not None:
         order = portable(order)
     with ExitStack() as stack:
         opened = stack.enter_context(OpenOrder(order))
         layout = opened.layout(budget, workers)
-        point = Checkpoint(final, part=machine.part, restart=machine.restart, overwrite=order.overwrite)
+        fingerprint = opened.fingerprint()
+        point = Checkpoint.of_job(
+            final, fingerprint, part=machine.part, restart=machine.restart, overwrite=order.overwrite
+        )
         stack.enter_context(point)
         there = point.complete
         if not there:
             opened.settle(_block(order, layout, final), layout["volume"])
             check_writers(opened, machine)
-            layout = point.open(opened.fingerprint(), layout)
+        layout = point.open(fingerprint, layout)
         opened.settle(_block(order, layout, final), layout["volume"])
         elsewhere = machine.backend is not None and machine.backend.elsewhere  # each has its own memory
         fit = opened.fit(budget, 1 if elsewhere else workers, processes=machine.backend is not None)
@@ -83,11 +76,10 @@ def classify_volume(order: Order, machine: Machine, progress: Progress | None = 
         run = Classification(opened, point, machine, workers)
         if there:
             run.count()
-            point.end()
         else:
             progress.message(opened.job.describe(opened.grid, workers, budget, fit.need))
             run.carry_out(progress)
-        return PredictionRecord(
+        record = PredictionRecord(
             output=name,
             shape=tuple(layout["volume"]["shape"]),
             axes=layout["volume"]["axes"],
@@ -103,6 +95,11 @@ def classify_volume(order: Order, machine: Machine, progress: Progress | None = 
             missing=run.missing,
             unreadable=tuple(run.unreadable),
         )
+        if not record.missing:
+            if named is not None:
+                named(record)
+            point.end()
+        return record
 
 
 def _block(order: Order, layout: Mapping[str, Any], final: Path) -> tuple[int, int, int]:
@@ -164,11 +161,7 @@ class Classification:
         point.own()
         journal = point.journal(STAGE)
         if journal.done and not point.unfinished.exists():
-            raise ResumeError(
-                "What was computed is gone; only the record of it is left.",
-                where=str(point.unfinished),
-                do="Give --restart to begin anew.",
-            )
+            raise _gone(point)
         try:
             sink = self._sink(fresh=not journal.done)
             point.watch()
@@ -244,16 +237,61 @@ class Classification:
             self.missing = -1
             sink.suspend()
             return
-        # Halves of chunks, of a process that was killed: whoever made the output does not expect any.
-        if point.unfinished.is_dir():
-            remove_partial(point.unfinished)
-        point.mark_complete()
-        sink.close()
-        point.end()
+        name_output(point, sink)
 
     def count(self) -> None:
         """How many blocks are not done, and what could not be read."""
         with self._point.reopened().journal(STAGE) as journal:
             self.missing = len(self._opened.grid) - len(journal.done)
-            pieces = {tuple(map(tuple, box)) for box in journal.payloads(json.loads)}
-        self.unreadable = [describe_bounds(box, CANONICAL) for box in sorted(pieces)]
+            self.unreadable = _unreadable(journal)
+
+
+def finish_classification(output: str | Path, *, overwrite: bool = False) -> list[str]:
+    """Give an output its name of which all blocks are done, whoever did them; the image is not needed.
+
+    Returns
+    -------
+    list of str
+        What could not be read and was taken for 0.
+
+    Raises
+    ------
+    OutputBusyError
+        If a part is still at work.
+    ResumeError
+        If what was computed is gone.
+    """
+    with Checkpoint(split_path(output).file, overwrite=overwrite) as point:
+        point.ledger = point.reopened()
+        with point.ledger.journal(STAGE) as journal:
+            skipped = _unreadable(journal)
+        if not point.complete:
+            point.own()
+            if not point.unfinished.exists():
+                raise _gone(point)
+            volume = point.ledger.layout["volume"]
+            name_output(point, create_volume(output, **volume, overwrite=overwrite, resume=True))
+        point.end()
+    return [f"could not be read and was taken for 0: {piece}" for piece in skipped]
+
+
+def name_output(point: Checkpoint, sink: WritableVolume) -> None:
+    """Give an output its name; nobody else may be at work on it."""
+    # Halves of chunks, of a process that was killed: whoever made the output does not expect any.
+    if point.unfinished.is_dir():
+        remove_partial(point.unfinished)
+    point.mark_complete()
+    sink.close()
+
+
+def _gone(point: Checkpoint) -> ResumeError:
+    return ResumeError(
+        "What was computed is gone; only the record of it is left.",
+        where=str(point.unfinished),
+        do="Give --restart to begin anew.",
+    )
+
+
+def _unreadable(journal: Journal) -> list[str]:
+    pieces = {tuple(map(tuple, box)) for box in journal.payloads(json.loads)}
+    return [describe_bounds(box, CANONICAL) for box in sorted(pieces)]

@@ -11,7 +11,7 @@ import numpy as np
 from ecc_rf.blocks import Progress, parse_memory, resolve_workers
 from ecc_rf.blocks.owner import WHOLE
 from ecc_rf.blocks.remote import Backend
-from ecc_rf.classification import Machine, classify_volume
+from ecc_rf.classification import classify_volume
 from ecc_rf.errors import ImageTooSmallError, NoLaneError, SettingError, ShapeError
 from ecc_rf.export import Export
 from ecc_rf.features import FeaturePlan, FeatureSelection
@@ -19,6 +19,7 @@ from ecc_rf.features.backends import check_backend
 from ecc_rf.forest import RandomForest
 from ecc_rf.ilp import IlastikProject, LaneLabels
 from ecc_rf.image_normalization import trained_normalization
+from ecc_rf.machine import Machine
 from ecc_rf.normalization import Normalization, ScaledNormalization
 from ecc_rf.ordering import make_order
 from ecc_rf.prediction import CANONICAL, Prediction, PredictionRecord, Readable, reorder

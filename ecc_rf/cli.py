@@ -16,6 +16,7 @@ from ecc_rf.commands import (
     convert,
     evaluate,
     features,
+    finish,
     info,
     labels,
     new,
@@ -56,6 +57,7 @@ _COMMANDS = (
     preview,
     features,
     convert,
+    finish,
 )
 """In the order of the help."""
 

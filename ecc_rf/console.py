@@ -20,9 +20,9 @@ from ecc_rf.compiling import announce
 from ecc_rf.printable import printable
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from ecc_rf.cell_finding import CellTable
     from ecc_rf.conversion import ConversionRecord
+    from ecc_rf.finishing import Finished
     from ecc_rf.pipeline import RunResult
     from ecc_rf.prediction import PredictionRecord
 
@@ -91,11 +91,17 @@ def _described(
 def print_run(result: RunResult) -> None:
     """One image's results in a few lines."""
     record = result.record
+    if result.missing:
+        print(f"{result.directory}: {others(result.missing, result.blocks)}")
+        return
     print_notes(record["notes"])
     prediction = record["prediction"]
     rate = voxel_rate(prediction["voxels"], prediction["seconds"])
     seconds = record["seconds"]
     print(f"{record['image']['path']}: {record['cells']} cells")
+    if result.skipped:
+        print(f"  finished before, in {result.directory}{_separator(result.directory)}")
+        return
     print(
         f"  classified {prediction['voxels']:,} voxels in {seconds['classify']:.1f} s ({rate};"
         f" blocks of {_times(prediction['block_shape'])} with halo {_times(prediction['halo'])},"
@@ -116,15 +122,30 @@ def print_prediction(record: PredictionRecord) -> None:
         f"  {record.computed:,} voxels in {record.seconds:.1f} s ({voxel_rate(record.computed, record.seconds)},"
         f" {record.workers} workers, memory budget {show_memory(record.memory)})"
     )
-    if record.missing > 0:
-        print(f"  {record.missing} of {record.blocks} blocks are left to other parts; the last one names the output")
-    elif record.missing:
-        print("  all blocks are done; another part gives the output its name")
+    if record.missing:
+        print(f"  {others(record.missing, record.blocks)}")
 
 
-def print_cells(cells: pd.DataFrame, path: str | Path) -> None:
+def print_cells(table: CellTable, path: str | Path) -> None:
     """One table of cells in a line."""
-    print(f"{path}: {len(cells)} cells")
+    if table.missing:
+        print(f"{path}: {others(table.missing, table.blocks)}")
+    else:
+        print(f"{path}: {len(table.cells)} cells")
+
+
+def print_finished(done: Finished) -> None:
+    """What has got its name."""
+    print_notes(done.notes)
+    for output in done.outputs:
+        print(f"{output} is complete")
+
+
+def others(missing: int, blocks: int) -> str:
+    """What is left to other parts."""
+    if missing > 0:
+        return f"{missing} of {blocks} blocks are left to other parts; the last one names the output"
+    return "all blocks are done; another part gives the output its name"
 
 
 def print_filter(path: str | Path, before: int, kept: int) -> None:

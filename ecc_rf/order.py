@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -31,6 +31,7 @@ from ecc_rf.volumes.unreadable import CarefulReader
 
 if TYPE_CHECKING:
     from ecc_rf.classifier import PixelClassifier
+    from ecc_rf.forest import RandomForest
 
 _SMALL = 64  # extents of a block that is taken for the sake of decoded planes
 
@@ -246,17 +247,12 @@ class OpenOrder:
     def blocks_per_file(self) -> tuple[int, ...]:
         """How many blocks share a file of the output, along t, z, y, x: they must have one writer."""
         assert self.order.volume is not None
-        shards = self.order.volume["shards"]
-        if shards is None:
-            return 1, 1, 1, 1
-        extents = dict(zip(self.order.volume["axes"], shards))
-        return tuple(max(1, extents.get(axis, 1) // n) for axis, n in zip("tzyx", self.grid.block_shape))
+        return blocks_per_file(self.order.volume, self.grid)
 
     def file_of(self, index: int) -> int:
         """Number of the file, or group of files, to which a block belongs."""
-        at = np.unravel_index(index, self.grid.counts)
-        files = [-(-n // k) for n, k in zip(self.grid.counts, self.blocks_per_file)]
-        return int(np.ravel_multi_index([i // k for i, k in zip(at, self.blocks_per_file)], files))
+        assert self.order.volume is not None
+        return files_of_blocks(self.order.volume, self.grid)(index)
 
     def create(self) -> WritableVolume:
         """The unfinished output, made or found; only for an order with a volume."""
@@ -297,6 +293,26 @@ class OpenOrder:
             self.__dict__.pop(known, None)
 
 
+def blocks_per_file(volume: Mapping[str, Any], grid: Grid) -> tuple[int, ...]:
+    """How many blocks of a grid over t, z, y, x share a file of an output."""
+    if volume["shards"] is None:
+        return 1, 1, 1, 1
+    extents = dict(zip(volume["axes"], volume["shards"]))
+    return tuple(max(1, extents.get(axis, 1) // n) for axis, n in zip("tzyx", grid.block_shape))
+
+
+def files_of_blocks(volume: Mapping[str, Any], grid: Grid) -> Callable[[int], int]:
+    """A function that gives the number of the file, or group of files, to which a block belongs."""
+    together = blocks_per_file(volume, grid)
+    files = [-(-n // k) for n, k in zip(grid.counts, together)]
+
+    def file_of(index: int) -> int:
+        at = np.unravel_index(index, grid.counts)
+        return int(np.ravel_multi_index([i // k for i, k in zip(at, together)], files))
+
+    return file_of
+
+
 def portable(order: Order) -> Order:
     """The same for processes elsewhere: only paths, and whole ones.
 
@@ -307,13 +323,20 @@ def portable(order: Order) -> Order:
     """
     return replace(
         order,
-        image=_whole_path(order.image, "image"),
-        mask=None if order.mask is None else _whole_path(order.mask, "mask"),
-        output=_whole_path(order.output, "output"),
+        image=whole_path(order.image, "image"),
+        mask=None if order.mask is None else whole_path(order.mask, "mask"),
+        output=whole_path(order.output, "output"),
     )
 
 
-def _whole_path(value: str | Path | Volume, name: str) -> str:
+def whole_path(value: str | Path | Volume, name: str) -> str:
+    """A path as other processes, elsewhere, can use it.
+
+    Raises
+    ------
+    SettingError
+        If it is none.
+    """
     if isinstance(value, (str, Path)):
         return str(Path(value).expanduser().absolute())
     raise SettingError(f"Other processes cannot see an opened {name}.", where=name, do="Give the path of a file.")
@@ -321,8 +344,12 @@ def _whole_path(value: str | Path | Volume, name: str) -> str:
 
 def classifier_digest(classifier: PixelClassifier) -> str:
     """SHA-256 of everything a prediction depends on: features, forest and the labels' names."""
-    forest = classifier.forest
-    digest = hashlib.sha256(repr((classifier.selection, classifier.label_names)).encode())
+    return forest_digest(classifier.forest, repr((classifier.selection, classifier.label_names)))
+
+
+def forest_digest(forest: RandomForest, more: str = "") -> str:
+    """SHA-256 of a forest, and of a text."""
+    digest = hashlib.sha256(more.encode())
     for field in fields(forest):
         value = getattr(forest, field.name)
         digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())

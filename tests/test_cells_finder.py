@@ -13,6 +13,7 @@ from ecc_rf.cells import COLUMNS, CellFinder, filter_cells
 from ecc_rf.cells.cache import BrickCache
 from ecc_rf.cells.inputs import Channel
 from ecc_rf.cells.measure import measure_cubes
+from ecc_rf.cells.passes import Resources
 from ecc_rf.errors import (
     AxesError,
     EccError,
@@ -227,13 +228,12 @@ def test_cubes_are_numpys(dtype: str, percentile: float) -> None:
     channel = Channel(raw, "raw")
     background, mean, maximum = measure_cubes(
         channel,
+        np.arange(40),
         voxels,
-        Grid(raw.shape, (4, 7, 11)),
-        BrickCache(0),
+        Resources(Grid(raw.shape, (4, 7, 11)), BrickCache(0), workers=2),
         background_radius=4,
         percentile=percentile,
         signal_radius=1,
-        workers=2,
     )
     as_float = raw.astype(np.float32).astype(float)
     for i, voxel in enumerate(voxels):

@@ -31,6 +31,7 @@ COMMIT_SECONDS = 1.0
 """Finished blocks are noted this often: so much work a kill costs, beside the blocks that are under way."""
 
 _COMPLETE = "complete"
+_PARTS = "parts"
 
 
 class Checkpoint:
@@ -60,6 +61,7 @@ class Checkpoint:
         self.part = part
         self.ledger: Ledger
         self._stack = ExitStack()
+        self._journals: list[Journal] = []
         self._watched: os.stat_result | None = None
         self._committed = time.monotonic()
         if restart and part != WHOLE:
@@ -78,6 +80,26 @@ class Checkpoint:
                 do="Give another name, or --overwrite to replace it.",
             )
 
+    @classmethod
+    def of_job(
+        cls,
+        final: Path,
+        fingerprint: Mapping[str, Any],
+        *,
+        part: Part = WHOLE,
+        restart: bool = False,
+        overwrite: bool = False,
+    ) -> Checkpoint:
+        """As the constructor, unless all but the ledger of another job is complete: that is removed first.
+
+        The output of that job, cut off behind its last step, then counts as any other that is there.
+        """
+        point = cls(final, part=part, restart=restart, overwrite=overwrite)
+        if point.complete and Ledger(point.folder).is_other(fingerprint):
+            point.end()
+            return cls(final, part=part, overwrite=overwrite)
+        return point
+
     def _remove_all(self) -> None:
         if is_there(self.folder) and live_owners(self.folder):
             raise OutputBusyError(
@@ -89,15 +111,21 @@ class Checkpoint:
     @property
     def complete(self) -> bool:
         """Whether the output has its name, and only the ledger was left to be removed."""
-        if not (is_there(self.folder) and is_there(self.final)):
-            return False
-        mark = Ledger(self.folder).journal(_COMPLETE)
-        # What bore the name before, if anything did, is not what bears it now.
-        return bool(mark.done) and mark.payload(0) != self._final_number()
+        return self.is_named(_COMPLETE, self.final)
 
-    def _final_number(self) -> bytes:
-        """The number of what bears the final name, which stays the same on all machines that see the file system."""
-        return str(self.final.stat().st_ino).encode() if is_there(self.final) else b""
+    def mark(self, name: str, final: Path) -> None:
+        """An output is all there; what remains is its name."""
+        with self.ledger.journal(name) as journal:
+            journal.append(0, _number(final))
+            self.commit(journal)
+
+    def is_named(self, name: str, final: Path) -> bool:
+        """Whether an output that was marked has got its name."""
+        if not (is_there(self.folder) and is_there(final)):
+            return False
+        mark = Ledger(self.folder).journal(name)
+        # What bore the name before, if anything did, is not what bears it now.
+        return bool(mark.done) and mark.payload(0) != _number(final)
 
     def open(self, fingerprint: Mapping[str, Any], layout: Mapping[str, Any]) -> dict[str, Any]:
         """Begin, or go on with what was begun.
@@ -136,6 +164,8 @@ class Checkpoint:
     def own(self) -> None:
         """Claim the part: nobody else works on it until the end of the with-block."""
         self._stack.enter_context(Owner(self.folder, self.part))
+        if self.part != WHOLE:
+            note_part(self.ledger, self.part)
 
     def own_end(self) -> None:
         """Claim the last work on the output, when all parts are done: only one may do it.
@@ -145,6 +175,7 @@ class Checkpoint:
         OutputBusyError
             If another is doing it.
         """
+        self._journals.clear()
         self._stack.close()
         self._stack.enter_context(Owner(self.folder, (0, self.part[1])))
 
@@ -154,7 +185,26 @@ class Checkpoint:
 
     def journal(self, stage: str) -> Journal:
         """What is done of a stage."""
-        return self._stack.enter_context(self.ledger.journal(stage))
+        journal = self._stack.enter_context(self.ledger.journal(stage))
+        self._journals.append(journal)
+        return journal
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything that a run could go on with."""
+        return any(self.folder.glob("*.journal"))
+
+    def keep(self) -> Journal | None:
+        """Store all that was noted, before an error or Ctrl-C ends the run; returns the journal that was last at work.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be stored.
+        """
+        for journal in self._journals:
+            self.commit(journal)
+        return self._journals[-1] if self._journals else None
 
     def watch(self) -> None:
         """From now on the unfinished output must stay where it is."""
@@ -185,9 +235,7 @@ class Checkpoint:
 
     def mark_complete(self) -> None:
         """All is there; what remains is the name."""
-        with self.ledger.journal(_COMPLETE) as journal:
-            journal.append(0, self._final_number())
-            self.commit(journal)
+        self.mark(_COMPLETE, self.final)
 
     def end(self) -> None:
         """The output has its name: the ledger goes."""
@@ -197,10 +245,7 @@ class Checkpoint:
         self._sweep()
 
     def _sweep(self) -> None:
-        """Remove what processes left that were killed at their start or end."""
-        for stale in ("replaced", "unfinished-*", "ledger-*"):
-            for path in self.final.parent.glob(f"{escape(self.final.name)}.{stale}"):
-                remove_tree(path)
+        sweep(self.final)
 
     def drop(self) -> None:
         """Nothing is worth keeping: remove the ledger, unless another part is at work."""
@@ -216,6 +261,33 @@ class Checkpoint:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+
+def sweep(final: Path) -> None:
+    """Remove what processes left that were killed at the start or end of their work on an output."""
+    for stale in ("replaced", "unfinished-*", "ledger-*"):
+        for path in final.parent.glob(f"{escape(final.name)}.{stale}"):
+            remove_tree(path)
+
+
+def _number(final: Path) -> bytes:
+    """The number of what bears a name, which stays the same on all machines that see the file system."""
+    return str(final.stat().st_ino).encode() if is_there(final) else b""
+
+
+def note_part(ledger: Ledger, part: Part) -> None:
+    """Note that a part was begun."""
+    with ledger.journal(_PARTS) as journal:
+        number = part[1] << 32 | part[0]
+        if number not in journal.done:
+            journal.append(number)
+            journal.commit()
+
+
+def number_of_parts(ledger: Ledger) -> int:
+    """How many parts there are: the number that most of those that were begun were told; 1 if none was."""
+    told = [number >> 32 for number in sorted(ledger.journal(_PARTS).done)]
+    return max(told, key=told.count, default=1)
 
 
 def ledger_folder(final: Path) -> Path:

@@ -114,6 +114,10 @@ class Ledger:
                 do=_START_AGAIN,
             )
 
+    def is_other(self, fingerprint: Mapping[str, Any]) -> bool:
+        """Whether the fingerprint is that of another job."""
+        return self.fingerprint != _plain(fingerprint)
+
     def journal(self, stage: str) -> Journal:
         """The blocks of a stage that are done, by whatever process."""
         return Journal(self.folder, stage, self._salt)
@@ -124,13 +128,14 @@ class Journal:
 
     Attributes
     ----------
+    stage : str
     done : set of int
         Numbers of the blocks.
     """
 
     def __init__(self, folder: Path, stage: str, salt: int) -> None:
         self._folder = folder
-        self._stage = stage
+        self.stage = stage
         self._salt = salt
         self._places: dict[int, tuple[Path, int, int]] = {}
         self._file: BinaryIO | None = None

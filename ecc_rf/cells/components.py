@@ -7,18 +7,18 @@ block, the seams and the number of objects, not with the volume.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecc_rf.blocks import Block, Grid, Progress, run_blocks
-from ecc_rf.cells.cache import BrickCache
+from ecc_rf.blocks import Block
 from ecc_rf.cells.inputs import Box, Channel, ProbabilityScale
 from ecc_rf.cells.labelling import label_block
 from ecc_rf.cells.parts import CONTRAST, Parts, summarise
+from ecc_rf.cells.passes import Form, Resources
 from ecc_rf.cells.seams import Layers, Seams, join_pairs, outer_layers
 from ecc_rf.errors import ImageValueError
 from ecc_rf.normalization.background import LocalBackground, spread_floor
@@ -245,34 +245,30 @@ class Objects:
         return np.bincount(np.unique(self.number * n_blocks + block) // n_blocks)
 
 
-def find_objects(
-    foreground: Foreground, grid: Grid, cache: BrickCache, workers: int, progress: Progress | None = None
-) -> Objects:
-    """Connected components of the foreground.
+STAGE = "objects"
 
-    Parameters
-    ----------
-    foreground : Foreground
-    grid : Grid
-        Blocks without halo over the whole volume.
-    cache : BrickCache
-    workers : int
-        Number of threads.
-    progress : Progress, optional
+_FOUND: Form[tuple[Parts, Layers]] = Form(
+    lambda found: (*found[0].columns(), found[1].keys, found[1].labels),
+    lambda arrays: (Parts(*arrays[:-2]), Layers(*arrays[-2:])),
+)
 
-    Returns
-    -------
-    Objects
-        The same for all grids and numbers of workers.
-    """
-    seams = Seams(grid, foreground.connectivity)
-    found: dict[int, Parts] = {}
+
+def objects_of_blocks(foreground: Foreground, use: Resources) -> Iterator[tuple[Block, tuple[Parts, Layers]]]:
+    """The objects of every block, each perhaps a part of a larger one, and which of them touch other blocks."""
 
     def work(block: Block) -> tuple[Parts, Layers]:
-        objects = foreground.objects(block, cache.read)
+        objects = foreground.objects(block, use.cache.read)
         return objects.parts, objects.layers
 
-    for block, (parts, layers) in run_blocks(work, grid, workers=workers, progress=progress, stage="objects"):
+    return use.run(work, STAGE, _FOUND)
+
+
+def find_objects(foreground: Foreground, use: Resources) -> Objects:
+    """Connected components of the foreground; the same for all grids and numbers of workers."""
+    grid = use.grid
+    seams = Seams(grid, foreground.connectivity)
+    found: dict[int, Parts] = {}
+    for block, (parts, layers) in objects_of_blocks(foreground, use):
         seams.add(block.index, layers)
         found[block.index] = parts
     counts = [len(found[i]) for i in range(len(grid))]

@@ -7,16 +7,37 @@ blocks wait until its last part has come; it is then divided as if it had been r
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecc_rf.blocks import Block, Grid, Progress, run_blocks
-from ecc_rf.cells.cache import BrickCache
+from ecc_rf.blocks import Block
 from ecc_rf.cells.components import Foreground, Objects, Voxels
 from ecc_rf.cells.parts import Parts, summarise
+from ecc_rf.cells.passes import Arrays, Form, Resources
 from ecc_rf.cells.splitting import Splitter
+
+_Divided = tuple[Parts, Voxels] | None
+
+
+def _arrays(divided: _Divided) -> Arrays:
+    if divided is None:
+        return ()
+    parts, voxels = divided
+    raw = () if voxels.raw is None else (voxels.raw,)
+    return *parts.columns(), voxels.index, voxels.labels, voxels.probability, *raw
+
+
+def _back(arrays: Arrays) -> _Divided:
+    if not arrays:
+        return None
+    n = len(fields(Parts))
+    index, labels, probability, *raw = arrays[n:]
+    return Parts(*arrays[:n]), Voxels(index, labels, probability, raw[0] if raw else None)
+
+
+_FORM: Form[_Divided] = Form(_arrays, _back)
 
 
 @dataclass(frozen=True)
@@ -64,15 +85,12 @@ class Division:
         self._in_one_block = self._blocks_to_come == 1
         self._waiting: dict[int, list[Voxels]] = {}
 
-    def run(
-        self, grid: Grid, cache: BrickCache, workers: int, progress: Progress | None = None, *, keep: bool = False
-    ) -> tuple[Parts, list[Pieces]]:
+    def run(self, use: Resources, *, keep: bool = False) -> tuple[Parts, list[Pieces]]:
         """Divide all large objects.
 
         Parameters
         ----------
-        grid, cache, workers, progress
-            As for `find_objects`.
+        use : Resources
         keep : bool
             Whether the voxels of objects that run through several blocks are wanted.
 
@@ -84,16 +102,16 @@ class Division:
             Those of objects that run through several blocks; empty unless `keep`.
         """
 
-        def work(block: Block) -> tuple[Parts, Voxels] | None:
+        def work(block: Block) -> _Divided:
             if not self.has_large(block.index):
                 return None
-            voxels = self.select_large(block.index, self._foreground.objects(block, cache.read).voxels)
+            voxels = self.select_large(block.index, self._foreground.objects(block, use.cache.read).voxels)
             inside = self._in_one_block[voxels.labels]
             return self.divide(voxels[inside]).parts, voxels[~inside]
 
         found = [self._objects.parts[:0]]
         across: list[Pieces] = []
-        for _, result in run_blocks(work, grid, workers=workers, progress=progress, stage="splitting"):
+        for _, result in use.run(work, "splitting", _FORM):
             if result is None:
                 continue
             within, parts_of_others = result

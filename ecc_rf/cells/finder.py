@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecc_rf.blocks import BlockCost, Grid, Progress, choose_block, parse_memory, resolve_workers
-from ecc_rf.cells.inputs import Channel, ProbabilityScale, check_same_shape
-from ecc_rf.errors import SettingError
+from ecc_rf.blocks import Progress
+from ecc_rf.cells.settings import SearchSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ecc_rf.cells.inputs import VolumeLike
     from ecc_rf.objects import ObjectModel
-    from ecc_rf.volumes import WritableVolume
-
-SPLITS = ("watershed", "maxima", "none")
-INTENSITIES = ("mean", "max", "local")
-CONNECTIVITIES = (6, 18, 26)
-
-# Bytes a worker needs per voxel of a block, if all of it is foreground: probability, raw, mask and their copies;
-# and of each foreground voxel place, index, coordinates, label, part, values.
-_COST = BlockCost(read=16, core=72, shared=48 * 2**20)  # shared: pandas, scikit-image and tables, measured
 
 
 @dataclass(frozen=True)
-class CellFinder:
+class CellFinder(SearchSettings):
     """Settings of the search for cells.
 
     Parameters
@@ -89,78 +76,6 @@ class CellFinder:
     >>> cells[["z", "y", "x", "vol"]].values.tolist()
     [[2.0, 2.5, 3.5, 80.0]]
     """
-
-    threshold: float = 0.7
-    min_volume: int = 2
-    max_volume: int | None = None
-    split: str = "watershed"
-    cell_diameter_um: float | None = None
-    connectivity: int = 6
-    intensity: str = "mean"
-    signal_radius: int = 1
-    background_radius: int = 4
-    background_percentile: float = 5.0
-    label: int = 1
-    raw_channel: int | None = None
-    smoothing_um: float = 0.0
-    low_threshold: float | None = None
-    contrast: bool = False
-    min_contrast: float | None = None
-    background_window_um: float = 75.0
-    object_cut: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, value, good, expected in (
-            ("threshold", self.threshold, 0 <= self.threshold <= 1, "between 0 and 1"),
-            ("min_volume", self.min_volume, self.min_volume >= 0, "0 or more voxels"),
-            (
-                "max_volume",
-                self.max_volume,
-                self.max_volume is None or self.max_volume > self.min_volume,
-                f"more than min_volume, {self.min_volume}",
-            ),
-            ("split", self.split, self.split in SPLITS, "watershed, maxima or none"),
-            (
-                "cell_diameter_um",
-                self.cell_diameter_um,
-                self.cell_diameter_um is None or 0 < self.cell_diameter_um < math.inf,
-                "more than 0 µm",
-            ),
-            ("connectivity", self.connectivity, self.connectivity in CONNECTIVITIES, "6, 18 or 26"),
-            ("intensity", self.intensity, self.intensity in INTENSITIES, "mean, max or local"),
-            ("signal_radius", self.signal_radius, self.signal_radius >= 0, "0 or more voxels"),
-            ("background_radius", self.background_radius, self.background_radius >= 0, "0 or more voxels"),
-            (
-                "background_percentile",
-                self.background_percentile,
-                0 <= self.background_percentile <= 100,
-                "between 0 and 100",
-            ),
-            ("label", self.label, self.label >= 1, "1 or more"),
-            ("raw_channel", self.raw_channel, self.raw_channel is None or self.raw_channel >= 1, "1 or more"),
-            ("smoothing_um", self.smoothing_um, 0 <= self.smoothing_um < math.inf, "0 µm or more"),
-            (
-                "low_threshold",
-                self.low_threshold,
-                self.low_threshold is None or 0 <= self.low_threshold <= self.threshold,
-                f"between 0 and the threshold, {self.threshold:g}",
-            ),
-            (
-                "min_contrast",
-                self.min_contrast,
-                self.min_contrast is None or math.isfinite(self.min_contrast),
-                "a number",
-            ),
-            (
-                "background_window_um",
-                self.background_window_um,
-                0 < self.background_window_um < math.inf,
-                "more than 0 µm",
-            ),
-            ("object_cut", self.object_cut, self.object_cut is None or 0 <= self.object_cut <= 1, "between 0 and 1"),
-        ):
-            if not good:
-                raise SettingError(f"{name} is {value!r}; it must be {expected}.", where=name)
 
     def find(
         self,
@@ -230,113 +145,13 @@ class CellFinder:
         OutputExistsError, OutputError
             If the volume of objects is there already or cannot be written.
         """
-        from ecc_rf.cells.cache import BrickCache
-        from ecc_rf.cells.search import (
-            OBJECT_CHUNK,
-            Inputs,
-            Resources,
-            choose_cells,
-            create_objects,
-            draw_cells,
-            find_cells,
-            prepare,
-            tabulate,
-        )
+        from ecc_rf.cells.search import Search
 
-        workers = resolve_workers(workers)
-        budget = parse_memory(memory)
-        with ExitStack() as stack:
-
-            def opened(source: VolumeLike, role: str, channel: int | None = None) -> Channel:
-                one = Channel(source, role, channel)
-                stack.callback(one.close)
-                return one
-
-            p = opened(probability, "probability", self.label - 1)
-            r = None
-            if raw is not None:
-                r = opened(raw, "raw", None if self.raw_channel is None else self.raw_channel - 1)
-                check_same_shape(r, p)
-            m = None
-            if mask is not None:
-                m = opened(mask, "mask")
-                check_same_shape(m, p)
-            if p.mask_threshold is not None:
-                self.check_mask(p.mask_threshold, p.name)
-            size = _resolve_voxel_size(voxel_size, p, r)
-            scale = ProbabilityScale.of(p)
-            reading = workers * sum(one.reading_bytes for one in (p, r, m) if one is not None)
-            cost = replace(_COST, shared=_COST.shared + reading)
-            block = block_shape or choose_block(p.shape, (0, 0, 0), cost, memory=budget, workers=workers)
-            drawing: WritableVolume | None = None
-            if objects is not None:
-                # created before the work: what cannot be written is found out at once
-                drawing = stack.enter_context(create_objects(objects, p.shape, size, overwrite=overwrite))
-                block = tuple(-(-b // OBJECT_CHUNK) * OBJECT_CHUNK for b in block)
-            grid = Grid(p.shape, tuple(min(b, n) for b, n in zip(block, p.shape)))
-            # of what the blocks leave, half is for bricks that will be needed again, half for the list of cells
-            left = budget - cost.total(grid.block_shape, grid.halo, grid.shape, workers)
-            use = Resources(grid, BrickCache(max(0, left // 2)), workers, progress)
-            inputs = prepare(self, Inputs(p, r, m, scale, size), use, contrast=model is not None)
-            found = find_cells(self, inputs, use, keep=drawing is not None)
-            cells, found = choose_cells(self, model, tabulate(self, inputs, use, found), found)
-            if drawing is not None:
-                draw_cells(found, use, drawing)
-        if not len(cells):
-            warnings.warn(
-                f"No cell was found: no object of more than {self.min_volume} voxels has probabilities above "
-                f"{self.threshold:g} in {p.name}.",
-                stacklevel=2,
-            )
-        return cells
-
-    def check_mask(self, threshold: float, name: str) -> None:
-        """Refuse a mask of the voxels above a threshold, if these settings need the probability itself.
-
-        Parameters
-        ----------
-        threshold : float
-            At which the mask was made.
-        name : str
-            The mask, for messages.
-
-        Raises
-        ------
-        SettingError
-            If cells are looked for at another threshold or in smoothed probabilities, or objects are to be split.
-        """
-        if threshold != self.threshold:
-            raise SettingError(
-                f"The mask holds the voxels above {threshold}, but cells are looked for above {self.threshold}.",
-                where=name,
-                do=f"Give the threshold {threshold}, or export a mask or the probability for {self.threshold}.",
-            )
-        if self.smoothing_um > 0 or self.low_threshold is not None:
-            raise SettingError(
-                "Smoothing and a low threshold need the probability itself, which a mask lacks.",
-                where=name,
-                do="Store the probability instead of the mask, or leave smoothing_um and low_threshold out.",
-            )
-        if self.max_volume is not None and self.split != "none":
-            raise SettingError(
-                f"Objects of more than {self.max_volume} voxels are split by their probability, which a mask lacks.",
-                where=name,
-                do="Store the probability instead of the mask, or leave max_volume out.",
-            )
-
-
-def _resolve_voxel_size(
-    given: tuple[float, float, float] | None, probability: Channel, raw: Channel | None
-) -> tuple[float, float, float]:
-    """What is given, else what the probability volume or the raw volume records."""
-    size = given or probability.voxel_size or (raw.voxel_size if raw is not None else None)
-    if size is None:
-        raise SettingError(
-            "The voxel size is not known; the positions in the table are µm.",
-            where=probability.name,
-            do="Give the voxel size as z, y, x in µm.",
-        )
-    size = (float(size[0]), float(size[1]), float(size[2]))
-    if not all(math.isfinite(extent) and extent > 0 for extent in size):
-        raise SettingError(f"The voxel size must be three positive lengths in µm, not {size}.", where="voxel_size")
-    return size
+        with Search(self, probability, raw, mask=mask, model=model, voxel_size=voxel_size) as search:
+            search.plan(workers, memory, block_shape, drawn=objects is not None)
+            # created before the work: what cannot be written is found out at once
+            drawing = None if objects is None else search.create_objects(objects, overwrite=overwrite)
+            if drawing is None:
+                return search.table(search.resources(progress))
+            with drawing:
+                return search.table(search.resources(progress), drawing)

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecc_rf.blocks import Block, Grid, Progress, run_blocks
-from ecc_rf.cells.cache import BrickCache
 from ecc_rf.cells.components import as_measured
 from ecc_rf.cells.inputs import Channel
 from ecc_rf.cells.parts import RAW, Parts, raw_totals
+from ecc_rf.cells.passes import Resources
 from ecc_rf.compiling import compiled
 from ecc_rf.normalization.background import select
 
 MODES = ("mean", "max", "local")
+STAGE = "intensity"
 
 
 def centres(parts: Parts) -> NDArray[np.float64]:
@@ -41,63 +41,53 @@ def object_means(parts: Parts) -> NDArray[np.float64]:
 
 def measure_cubes(
     raw: Channel,
+    keys: NDArray[np.int64],
     voxels: NDArray[np.int64],
-    grid: Grid,
-    cache: BrickCache,
+    use: Resources,
     *,
     background_radius: int,
     percentile: float,
     signal_radius: int,
-    workers: int,
-    progress: Progress | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    stage: str = STAGE,
+) -> NDArray[np.float64]:
     """Background, mean and maximum in cubes around voxels.
 
     Parameters
     ----------
     raw : Channel
+    keys : ndarray of int64, shape (n,), ascending
+        First voxels of the cells.
     voxels : ndarray of int64, shape (n, 3)
-        Centre voxels, zyx.
-    grid : Grid
-        Over the whole volume; a cell is measured with the block that holds its centre voxel.
-    cache : BrickCache
+        Their centre voxels, zyx.
+    use : Resources
+        A cell is measured with the block that holds its centre voxel.
     background_radius, signal_radius : int
         The cubes have ``2 radius + 1`` voxels along each axis, clipped at the volume.
     percentile : float
         Of the background, 0 to 100, linear between neighbours as `numpy.percentile`.
-    workers : int
-    progress : Progress, optional
+    stage : str
+        Name of the pass.
 
     Returns
     -------
-    background, mean, maximum : ndarray of float64, shape (n,)
+    ndarray of float64, shape (3, n)
+        Background, mean, maximum.
 
     Raises
     ------
     ImageValueError
         If a raw value is NaN or infinite.
     """
-    results = np.full((3, len(voxels)), np.nan)
     halo = max(background_radius, signal_radius)
-    at = voxels // np.array(grid.block_shape)
-    owner = np.ravel_multi_index(tuple(at.T), grid.counts)
-    order = np.argsort(owner, kind="stable")
-    bounds = np.searchsorted(owner[order], np.arange(len(grid) + 1))
 
-    def work(block: Block) -> None:
-        members = order[bounds[block.index] : bounds[block.index + 1]]
-        if not members.size:
-            return
+    def measure(members: NDArray[np.int64]) -> NDArray[np.float64]:
         mine = voxels[members]
         start = np.maximum(mine.min(axis=0) - halo, 0)
-        stop = np.minimum(mine.max(axis=0) + halo + 1, grid.shape)
-        values = as_measured(cache.read(raw, tuple(map(slice, start.tolist(), stop.tolist()))), raw.name)
-        radii = (background_radius, signal_radius)
-        results[:, members] = _measure(values, mine - start, radii, percentile / 100)
+        stop = np.minimum(mine.max(axis=0) + halo + 1, use.grid.shape)
+        values = as_measured(use.cache.read(raw, tuple(map(slice, start.tolist(), stop.tolist()))), raw.name)
+        return _measure(values, mine - start, (background_radius, signal_radius), percentile / 100)
 
-    for _ in run_blocks(work, grid, workers=workers, progress=progress, stage="intensity"):
-        pass
-    return results[0], results[1], results[2]
+    return use.measure(measure, 3, keys, voxels, stage)
 
 
 @compiled

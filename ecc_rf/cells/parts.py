@@ -70,15 +70,16 @@ class Parts:
         return self.low[:, 3]
 
     def __getitem__(self, chosen: NDArray[Any] | slice) -> Parts:
-        return Parts(*(column[chosen] for column in self._columns()))
+        return Parts(*(column[chosen] for column in self.columns()))
 
-    def _columns(self) -> tuple[NDArray[Any], ...]:
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """In the order of the attributes."""
         return self.voxels, self.sums, self.low, self.high, self.peak, self.pieces, self.contrast
 
     @staticmethod
     def concatenate(several: Sequence[Parts]) -> Parts:
         """All rows, one after the other; at least one table is needed."""
-        return Parts(*(np.concatenate(columns) for columns in zip(*(parts._columns() for parts in several))))
+        return Parts(*(np.concatenate(columns) for columns in zip(*(parts.columns() for parts in several))))
 
     def merge(self, group: NDArray[np.int64]) -> Parts:
         """One row for each group, in the order of the groups' numbers.

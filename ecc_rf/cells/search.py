@@ -1,239 +1,212 @@
-"""The passes over the volumes that find, divide, measure, tabulate and draw cells."""
+"""One search for cells: its volumes opened and checked, its blocks planned; carried out as a whole, or a part of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+import warnings
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ecc_rf.blocks import Block, Grid, Progress, run_blocks
+from ecc_rf.blocks import BlockCost, Grid, Progress, choose_block, parse_memory, resolve_workers
+from ecc_rf.blocks.checkpoint import Checkpoint
+from ecc_rf.blocks.owner import WHOLE, Part
 from ecc_rf.cells.cache import BrickCache
-from ecc_rf.cells.components import Foreground, Objects, find_objects
-from ecc_rf.cells.division import Division, Pieces
-from ecc_rf.cells.inputs import Channel, ProbabilityScale
-from ecc_rf.cells.measure import centre_voxels, measure_cubes, object_means
-from ecc_rf.cells.parts import Parts
-from ecc_rf.cells.smoothing import SmoothedChannel
-from ecc_rf.cells.splitting import Splitter, diameter_of
-from ecc_rf.cells.surroundings import contrast_columns
-from ecc_rf.cells.table import VoxelSize, make_table
+from ecc_rf.cells.inputs import Channel, ProbabilityScale, check_same_shape
+from ecc_rf.cells.passes import Resources, blocks_of_part
+from ecc_rf.cells.settings import SearchSettings
+from ecc_rf.cells.sharing import find_part, shared_pass
+from ecc_rf.cells.stages import Inputs, choose_cells, draw_cells, find_cells, prepare, tabulate
+from ecc_rf.cells.table import VoxelSize
 from ecc_rf.errors import SettingError
-from ecc_rf.normalization.background import LocalBackground, Window
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ecc_rf.cells.finder import CellFinder
+    from ecc_rf.cells.inputs import VolumeLike
     from ecc_rf.objects import ObjectModel
     from ecc_rf.volumes import WritableVolume
 
 # Chunks of the volume of objects: fixed, so that the file does not depend on the blocks.
 OBJECT_CHUNK = 64
 
-
-@dataclass(frozen=True)
-class Inputs:
-    """Opened and checked volumes; `raw` and `mask` may be missing, `background` if no contrast is wanted."""
-
-    probability: Channel
-    raw: Channel | None
-    mask: Channel | None
-    scale: ProbabilityScale
-    voxel_size: VoxelSize
-    background: LocalBackground | None = None
+# Bytes a worker needs per voxel of a block, if all of it is foreground: probability, raw, mask and their copies;
+# and of each foreground voxel place, index, coordinates, label, part, values.
+_COST = BlockCost(read=16, core=72, shared=48 * 2**20)  # shared: pandas, scikit-image and tables, measured
 
 
-@dataclass(frozen=True)
-class Resources:
-    """What a search may use."""
+class Search:
+    """A search with its volumes open; a context manager.
 
-    grid: Grid
-    cache: BrickCache
-    workers: int
-    progress: Progress | None
-
-
-@dataclass(frozen=True)
-class Found:
-    """Cells, and what it takes to find their voxels again."""
-
-    cells: Parts
-    foreground: Foreground
-    objects: Objects
-    division: Division | None
-    across: list[Pieces]
-
-
-def prepare(settings: CellFinder, inputs: Inputs, use: Resources, *, contrast: bool) -> Inputs:
-    """Smooth the probability and look for the background of the raw volume, as far as the settings want it.
-
-    Raises
-    ------
-    SettingError
-        If contrasts are wanted without a raw volume.
+    Parameters are those of `CellFinder.find`. `plan` comes first, or `settle` where a search is gone on with.
     """
-    if settings.smoothing_um > 0:
-        smoothed = SmoothedChannel(
-            inputs.probability, inputs.scale, inputs.mask, settings.smoothing_um, inputs.voxel_size, use.cache
+
+    def __init__(
+        self,
+        settings: SearchSettings,
+        probability: VolumeLike,
+        raw: VolumeLike | None = None,
+        *,
+        mask: VolumeLike | None = None,
+        model: ObjectModel | None = None,
+        voxel_size: VoxelSize | None = None,
+    ) -> None:
+        self._settings = settings
+        self._model = model
+        self._stack = ExitStack()
+        self._workers, self._budget = 1, 0
+        self.grid: Grid
+        with ExitStack() as stack:
+
+            def opened(source: VolumeLike, role: str, channel: int | None = None) -> Channel:
+                one = Channel(source, role, channel)
+                stack.callback(one.close)
+                return one
+
+            p = opened(probability, "probability", settings.label - 1)
+            r = None
+            if raw is not None:
+                r = opened(raw, "raw", None if settings.raw_channel is None else settings.raw_channel - 1)
+                check_same_shape(r, p)
+            m = None
+            if mask is not None:
+                m = opened(mask, "mask")
+                check_same_shape(m, p)
+            if p.mask_threshold is not None:
+                settings.check_mask(p.mask_threshold, p.name)
+            self._inputs = Inputs(p, r, m, ProbabilityScale.of(p), _resolve_voxel_size(voxel_size, p, r))
+            self._stack = stack.pop_all()
+
+    @property
+    def voxel_size(self) -> VoxelSize:
+        """Of the table, z, y, x in µm."""
+        return self._inputs.voxel_size
+
+    @property
+    def scale(self) -> ProbabilityScale:
+        """What stored probabilities mean."""
+        return self._inputs.scale
+
+    def plan(
+        self,
+        workers: int | None,
+        memory: str | int | None,
+        block_shape: tuple[int, int, int] | None,
+        *,
+        drawn: bool,
+    ) -> None:
+        """Cut the volume into blocks; in whole chunks of the volume of objects if one is `drawn`."""
+        self._workers, self._budget = resolve_workers(workers), parse_memory(memory)
+        shape = self._inputs.probability.shape
+        block: tuple[int, ...] = block_shape or choose_block(
+            shape, (0, 0, 0), self._cost, memory=self._budget, workers=self._workers
         )
-        inputs = replace(inputs, probability=smoothed, scale=ProbabilityScale.of(smoothed))
-    if not (contrast or settings.contrast or settings.min_contrast is not None):
-        return inputs
-    raw = inputs.raw
-    if raw is None:
-        raise SettingError("Contrasts are measured in the raw volume, and there is none.", do="Give the raw volume.")
-    window = Window.of(settings.background_window_um, inputs.voxel_size)
-    background = LocalBackground(lambda box: use.cache.read(raw, box), raw.shape, window, spread=True)
-    return replace(inputs, background=background)
+        if drawn:
+            block = tuple(-(-b // OBJECT_CHUNK) * OBJECT_CHUNK for b in block)
+        self.settle(block)
 
+    @property
+    def _cost(self) -> BlockCost:
+        """With what reading takes beside the blocks."""
+        inputs = (self._inputs.probability, self._inputs.raw, self._inputs.mask)
+        reading = self._workers * sum(one.reading_bytes for one in inputs if one is not None)
+        return replace(_COST, shared=_COST.shared + reading)
 
-def find_cells(settings: CellFinder, inputs: Inputs, use: Resources, *, keep: bool) -> Found:
-    """All cells in the order of their first voxels: objects, and pieces of objects that are too large.
+    def settle(self, block_shape: tuple[int, ...]) -> None:
+        """Take over how a search that was begun is cut into blocks."""
+        shape = self._inputs.probability.shape
+        self.grid = Grid(shape, tuple(min(b, n) for b, n in zip(block_shape, shape)))
 
-    They can be drawn afterwards if `keep` is True.
-    """
-    measured = inputs.background is not None
-    sum_raw = settings.intensity == "mean" or measured  # the other modes need no sums over objects
-    foreground = Foreground(
-        probability=inputs.probability,
-        raw=inputs.raw if sum_raw else None,
-        mask=inputs.mask,
-        scale=inputs.scale,
-        threshold=settings.threshold if settings.low_threshold is None else settings.low_threshold,
-        connectivity=settings.connectivity,
-        min_volume=settings.min_volume,
-        background=inputs.background,
-    )
-    objects = find_objects(foreground, use.grid, use.cache, use.workers, use.progress)
-    cells = objects.parts
-    division: Division | None = None
-    across: list[Pieces] = []
-    limit = settings.max_volume
-    if settings.split != "none" and limit is not None and bool((cells.voxels > limit).any()):
-        foreground = replace(foreground, raw=inputs.raw)
-        splitter = Splitter(
-            settings.split,
-            settings.cell_diameter_um or diameter_of(limit, inputs.voxel_size, use.grid.shape),
-            inputs.voxel_size,
-            settings.min_volume,
-            use.grid.shape,
+    def resources(
+        self, progress: Progress | None = None, point: Checkpoint | None = None, part: Part = WHOLE
+    ) -> Resources:
+        """What the passes may use.
+
+        Parameters
+        ----------
+        progress : Progress, optional
+        point : Checkpoint, optional
+            Where what blocks gave is kept.
+        part : (int, int)
+            Which part of the blocks.
+        """
+        # of what the blocks leave, half is for bricks that will be needed again, half for the list of cells
+        grid = self.grid
+        left = self._budget - self._cost.total(grid.block_shape, grid.halo, grid.shape, self._workers)
+        mine = None if part == WHOLE else blocks_of_part(part, len(self.grid))
+        return Resources(self.grid, BrickCache(max(0, left // 2)), self._workers, progress, point, mine)
+
+    def create_objects(self, path: str | Path, *, overwrite: bool, resume: bool = False) -> WritableVolume:
+        """The volume in which voxels bear their cell's label, uint32, zyx."""
+        import numpy as np
+
+        from ecc_rf.volumes import create_volume
+
+        shape = self.grid.shape
+        chunks = tuple(min(OBJECT_CHUNK, n) for n in shape)
+        size = self.voxel_size
+        return create_volume(
+            path, shape, np.uint32, "zyx", chunks=chunks, voxel_size=size, overwrite=overwrite, resume=resume
         )
-        division = Division(foreground, objects, splitter, limit, sum_raw=sum_raw)
-        pieces, across = division.run(use.grid, use.cache, use.workers, use.progress, keep=keep)
-        cells = Parts.concatenate([cells[~division.large], pieces])
-    cells = cells[cells.voxels > settings.min_volume]
-    if settings.low_threshold is not None:
-        cells = cells[cells.peak > float(inputs.scale.limit(settings.threshold))]
-    return Found(cells[np.argsort(cells.first)], foreground, objects, division, across)
+
+    def table(self, use: Resources, drawing: WritableVolume | None = None) -> pd.DataFrame:
+        """All cells, drawn into a volume if one is given.
+
+        Warns
+        -----
+        UserWarning
+            If there is none.
+        """
+        settings = self._settings
+        inputs = self._prepared(use)
+        found = find_cells(settings, inputs, use, keep=drawing is not None)
+        cells, found = choose_cells(settings, self._model, tabulate(settings, inputs, use, found), found)
+        if drawing is not None:
+            draw_cells(found, use, drawing)
+        if not len(cells):
+            warnings.warn(
+                f"No cell was found: no object of more than {settings.min_volume} voxels has probabilities above "
+                f"{settings.threshold:g} in {inputs.probability.name}.",
+                stacklevel=3,
+            )
+        return cells
+
+    def part(self, use: Resources) -> None:
+        """Find and measure what lies in the blocks of one part; it is kept for `table`."""
+        find_part(self._settings, self._prepared(use), use)
+
+    @property
+    def last_shared(self) -> str:
+        """The last pass that parts do: a block of which it is done needs nothing more of its part."""
+        contrasts = self._model is not None or self._settings.contrasts
+        return shared_pass(raw=self._inputs.raw is not None, contrasts=contrasts)
+
+    def _prepared(self, use: Resources) -> Inputs:
+        return prepare(self._settings, self._inputs, use, contrast=self._model is not None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
 
 
-def choose_cells(
-    settings: CellFinder, model: ObjectModel | None, table: pd.DataFrame, found: Found
-) -> tuple[pd.DataFrame, Found]:
-    """The cells that stand out enough, and that the model takes for cells; their probability becomes a column."""
-    kept = np.ones(len(table), bool)
-    if settings.min_contrast is not None:
-        kept &= table["contrast"].to_numpy() >= settings.min_contrast
-    if model is not None:
-        table = table.assign(cell_probability=model.probabilities(table))
-        kept &= table["cell_probability"].to_numpy() >= (
-            model.cut if settings.object_cut is None else settings.object_cut
+def _resolve_voxel_size(
+    given: tuple[float, float, float] | None, probability: Channel, raw: Channel | None
+) -> tuple[float, float, float]:
+    """What is given, else what the probability volume or the raw volume records."""
+    size = given or probability.voxel_size or (raw.voxel_size if raw is not None else None)
+    if size is None:
+        raise SettingError(
+            "The voxel size is not known; the positions in the table are µm.",
+            where=probability.name,
+            do="Give the voxel size as z, y, x in µm.",
         )
-    if kept.all():
-        return table, found
-    chosen = table[kept].reset_index(drop=True)
-    return chosen.assign(label=np.arange(1, len(chosen) + 1)), replace(found, cells=found.cells[kept])
-
-
-def tabulate(settings: CellFinder, inputs: Inputs, use: Resources, found: Found) -> pd.DataFrame:
-    """Measure the cells and make their table."""
-    cells = found.cells
-    signal = background = np.full(len(cells), np.nan)
-    if inputs.raw is not None:
-        background, mean, maximum = measure_cubes(
-            inputs.raw,
-            centre_voxels(cells),
-            use.grid,
-            use.cache,
-            background_radius=settings.background_radius,
-            percentile=settings.background_percentile,
-            signal_radius=settings.signal_radius,
-            workers=use.workers,
-            progress=use.progress,
-        )
-        signal = {"mean": object_means(cells), "local": mean, "max": maximum}[settings.intensity]
-    table = make_table(
-        cells,
-        signal,
-        background,
-        shape=use.grid.shape,
-        voxel_size=inputs.voxel_size,
-        scale=None if inputs.probability.mask_threshold is not None else inputs.scale,
-    )
-    if inputs.background is None:
-        return table
-    foreground = replace(found.foreground, raw=inputs.raw)
-    measured = contrast_columns(foreground, cells, inputs.voxel_size, use.grid, use.cache, use.workers, use.progress)
-    return table.assign(**measured)
-
-
-def create_objects(
-    path: str | Path, shape: tuple[int, ...], voxel_size: VoxelSize, *, overwrite: bool
-) -> WritableVolume:
-    """The volume that `draw_cells` fills, uint32, zyx."""
-    from ecc_rf.volumes import create_volume
-
-    chunks = tuple(min(OBJECT_CHUNK, n) for n in shape)
-    return create_volume(path, shape, np.uint32, "zyx", chunks=chunks, voxel_size=voxel_size, overwrite=overwrite)
-
-
-def draw_cells(found: Found, use: Resources, volume: WritableVolume) -> None:
-    """Give each voxel the number of its cell in the table, 0 for none.
-
-    The grid's blocks must be whole chunks of `OBJECT_CHUNK` voxels, or end with the volume.
-    """
-    first = found.cells.first
-    plain = found.objects.parts.first.copy()
-    if found.division is not None:
-        plain[found.division.large] = -1  # their voxels bear the numbers of pieces
-    number_of_object = np.append(_numbers(plain, first), 0).astype(np.uint32)
-    index = np.concatenate([np.empty(0, np.int64), *(pieces.index for pieces in found.across)])
-    owner = np.concatenate([np.empty(0, np.int64), *(pieces.owner for pieces in found.across)])
-    order = np.argsort(index)
-    index, number_across = index[order], _numbers(owner[order], first)
-
-    def work(block: Block) -> NDArray[np.uint32]:
-        drawn = np.zeros(block.shape, np.uint32)
-        if not found.objects.of_block(block.index).size:
-            return drawn
-        voxels = found.foreground.objects(block, use.cache.read).voxels
-        numbers = number_of_object[found.objects.of_voxels(block.index, voxels)]
-        if found.division is not None and found.division.has_large(block.index):
-            within = found.division.within(found.division.select_large(block.index, voxels))
-            numbers[np.searchsorted(voxels.index, within.index)] = _numbers(within.owner, first)
-            at = np.searchsorted(index, voxels.index)
-            known = at < index.size
-            known[known] = index[at[known]] == voxels.index[known]
-            numbers[known] = number_across[at[known]]
-        start = tuple(s.start for s in block.core)
-        place = np.unravel_index(voxels.index, use.grid.shape)
-        drawn[tuple(p - s for p, s in zip(place, start))] = numbers
-        return drawn
-
-    for block, drawn in run_blocks(work, use.grid, workers=use.workers, progress=use.progress, stage="drawing"):
-        volume[block.core] = drawn
-
-
-def _numbers(first: NDArray[np.int64], cells: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """Number from 1 of the cell with a first voxel; 0 if there is none.
-
-    >>> _numbers(np.array([7, 3, 5]), np.array([3, 7]))
-    array([2, 1, 0], dtype=uint32)
-    """
-    at = np.searchsorted(cells, first)
-    known = at < cells.size
-    known[known] = cells[at[known]] == first[known]
-    return np.where(known, at + 1, 0).astype(np.uint32)
+    size = (float(size[0]), float(size[1]), float(size[2]))
+    if not all(math.isfinite(extent) and extent > 0 for extent in size):
+        raise SettingError(f"The voxel size must be three positive lengths in µm, not {size}.", where="voxel_size")
+    return size

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecc_rf.blocks import Block, Grid, Progress, run_blocks
-from ecc_rf.cells.cache import BrickCache
 from ecc_rf.cells.components import Foreground, as_measured
 from ecc_rf.cells.measure import centre_voxels, object_means
 from ecc_rf.cells.parts import CONTRAST, Parts
+from ecc_rf.cells.passes import Resources
 from ecc_rf.compiling import compiled
 from ecc_rf.normalization.background import select, spread_floor
 
@@ -32,16 +31,11 @@ SURROUND = 1.6  # the outer Gaussian's sigma is so much larger: the classical ap
 LEAST_MEDIAN = 10.0  # counts: nothing is divided by less
 _FEWEST = 8  # voxels of a ring of which anything can be said
 FEATURES = ("ring_median", "ring_spread", "peak", "fine", "coarse")
+STAGE = "surroundings"
 
 
 def contrast_columns(
-    foreground: Foreground,
-    parts: Parts,
-    voxel_size: tuple[float, float, float],
-    grid: Grid,
-    cache: BrickCache,
-    workers: int,
-    progress: Progress | None = None,
+    foreground: Foreground, parts: Parts, voxel_size: tuple[float, float, float], use: Resources
 ) -> dict[str, NDArray[np.float64]]:
     """The columns of the table that say how cells stand out from their surroundings; none depends on the brightness
     of the whole image.
@@ -52,7 +46,7 @@ def contrast_columns(
         With the raw volume and its background.
     parts : Parts
         The cells, with sums of raw values and contrasts.
-    voxel_size, grid, cache, workers, progress
+    voxel_size, use
         As for `measure_surroundings`.
 
     Returns
@@ -64,9 +58,7 @@ def contrast_columns(
     voxels = centre_voxels(parts)
     median, spread = foreground.background.at_voxels(voxels).astype(np.float64)
     spread = np.maximum(spread, spread_floor(median))
-    ring, ring_spread, peak, fine, coarse = measure_surroundings(
-        foreground, parts, voxels, voxel_size, grid, cache, workers, progress
-    )
+    ring, ring_spread, peak, fine, coarse = measure_surroundings(foreground, parts, voxel_size, use)
     ring_spread = np.maximum(ring_spread, spread_floor(ring))
     mean = object_means(parts)
     return {
@@ -84,12 +76,9 @@ def contrast_columns(
 def measure_surroundings(
     foreground: Foreground,
     parts: Parts,
-    voxels: NDArray[np.int64],
     voxel_size: tuple[float, float, float],
-    grid: Grid,
-    cache: BrickCache,
-    workers: int,
-    progress: Progress | None = None,
+    use: Resources,
+    stage: str = STAGE,
 ) -> NDArray[np.float64]:
     """What is around cells.
 
@@ -98,12 +87,12 @@ def measure_surroundings(
     foreground : Foreground
         With the raw volume.
     parts : Parts
-        The cells.
-    voxels : ndarray of int64, shape (n, 3)
-        Their centre voxels.
+        The cells, in the order of their first voxels.
     voxel_size : (z, y, x) in µm
-    grid, cache, workers, progress
-        As for `find_objects`.
+    use : Resources
+        A cell is measured with the block that holds its centre voxel.
+    stage : str
+        Name of the pass.
 
     Returns
     -------
@@ -118,30 +107,23 @@ def measure_surroundings(
     """
     raw = foreground.raw
     assert raw is not None
-    results = np.full((len(FEATURES), len(parts)), np.nan)
+    voxels = centre_voxels(parts)
+    shape = use.grid.shape
     size = np.array(voxel_size)
     radius = np.minimum(np.cbrt(3 / (4 * np.pi) * parts.voxels * size.prod()), LARGEST_UM)
     widest = max(LARGEST_UM + RING_UM, 3 * SURROUND * COARSE_UM)
-    halo = np.where(np.array(grid.shape) > 1, np.ceil(widest / size), 0).astype(np.int64)
-    owner = np.ravel_multi_index(tuple((voxels // np.array(grid.block_shape)).T), grid.counts)
-    order = np.argsort(owner, kind="stable")
-    bounds = np.searchsorted(owner[order], np.arange(len(grid) + 1))
+    halo = np.where(np.array(shape) > 1, np.ceil(widest / size), 0).astype(np.int64)
 
-    def work(block: Block) -> None:
-        members = order[bounds[block.index] : bounds[block.index + 1]]
-        if not members.size:
-            return
+    def measure(members: NDArray[np.int64]) -> NDArray[np.float64]:
         mine = voxels[members]
         start = np.maximum(mine.min(axis=0) - halo, 0)
-        stop = np.minimum(mine.max(axis=0) + halo + 1, grid.shape)
+        stop = np.minimum(mine.max(axis=0) + halo + 1, shape)
         box = tuple(map(slice, start.tolist(), stop.tolist()))
-        values = as_measured(cache.read(raw, box), raw.name)
-        taken = foreground.above(box, cache.read)
-        results[:, members] = _measure(values, taken, mine - start, radius[members], size, halo)
+        values = as_measured(use.cache.read(raw, box), raw.name)
+        taken = foreground.above(box, use.cache.read)
+        return _measure(values, taken, mine - start, radius[members], size, halo)
 
-    for _ in run_blocks(work, grid, workers=workers, progress=progress, stage="surroundings"):
-        pass
-    return results
+    return use.measure(measure, len(FEATURES), parts.first, voxels, stage)
 
 
 @compiled

@@ -16,6 +16,8 @@ from ecc_rf.errors import FormatError, MissingFileError, SettingError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ecc_rf.volumes.unfinished import UnfinishedOutput
+
 # Fourteen significant digits: a billionth of a µm in a brain of centimetres, and no noise of the last bits.
 _FLOATS = "%.14g"
 
@@ -49,9 +51,17 @@ def write_cells(cells: pd.DataFrame, path: str | Path, *, format: str | None = N
     OutputError
         If it cannot be written.
     """
-    from ecc_rf.volumes.base import write_errors
-    from ecc_rf.volumes.unfinished import UnfinishedOutput
+    unfinished_table(cells, path, format=format, overwrite=overwrite).commit()
 
+
+def table_format(path: str | Path, format: str | None = None) -> str:
+    """The format of a table, by its name if none is given.
+
+    Raises
+    ------
+    SettingError
+        If it is not known.
+    """
     final = Path(path)
     chosen = format or _SUFFIXES.get(final.suffix.lower(), "")
     if chosen not in _WRITERS:
@@ -60,14 +70,26 @@ def write_cells(cells: pd.DataFrame, path: str | Path, *, format: str | None = N
             where=str(path),
             do=f"Name the file .csv, .parquet or .xml, or choose a format: {', '.join(_WRITERS)}.",
         )
-    output = UnfinishedOutput(final, str(path), overwrite)
+    return chosen
+
+
+def unfinished_table(
+    cells: pd.DataFrame, path: str | Path, *, format: str | None = None, overwrite: bool = False
+) -> UnfinishedOutput:
+    """As `write_cells`, but for the name, which `UnfinishedOutput.commit` gives."""
+    from ecc_rf.volumes.base import write_errors
+    from ecc_rf.volumes.unfinished import UnfinishedOutput, sync_path
+
+    write = _WRITERS[table_format(path, format)]
+    output = UnfinishedOutput(Path(path), str(path), overwrite)
     try:
         with write_errors(str(path)):
-            _WRITERS[chosen](cells, output.path)
+            write(cells, output.path)
+            sync_path(output.path)
     except BaseException:
         output.discard()
         raise
-    output.commit()
+    return output
 
 
 def read_cells(path: str | Path) -> pd.DataFrame:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ecc_rf.arguments import add_command, cell_options, dry_run_option, filter_options, volume_options
+from ecc_rf.arguments import (
+    add_command,
+    cell_options,
+    dry_run_option,
+    filter_options,
+    part_option,
+    resume_options,
+    volume_options,
+)
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -26,8 +34,14 @@ def add(commands: Commands) -> None:
     cells.add_argument("--raw", metavar="IMAGE", help="raw image, for intensities")
     cells.add_argument("--objects", metavar="OUT", help="volume in which each voxel bears its cell's label, .ome.zarr")
     cell_options(cells)
-    volume_options(cells, block=False)
+    volume_options(cells, nan=False)
     dry_run_option(cells)
+    resume_options(cells)
+    part_option(
+        cells.add_argument_group("many machines"),
+        "find objects in part I of N of the volume, and measure the cells that lie within one block; the last part"
+        " joins them across blocks, splits and measures the rest, draws --objects and writes the table",
+    )
 
     filtering = add_command(
         commands,
@@ -68,9 +82,17 @@ def _cells(a: argparse.Namespace) -> None:
         told, count = forecast_cells(path, a.output, **options)
         print_forecasts([told], count)
         return
-    cells, notes = find_cells(path, a.output, **options, progress=console.progress(a))
-    console.print_notes(notes)
-    console.print_cells(cells, a.output)
+    table = find_cells(
+        path,
+        a.output,
+        **options,
+        block_shape=a.block,
+        restart=a.restart,
+        part=a.part,
+        progress=console.progress(a),
+    )
+    console.print_notes(table.notes)
+    console.print_cells(table, a.output)
 
 
 def _filter(a: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from ecc_rf.arguments import (
     parse_names,
     parse_roi,
     resume_options,
+    skip_option,
     volume_options,
 )
 
@@ -63,11 +64,7 @@ def add(commands: Commands) -> None:
     classify.add_argument("--mask", metavar="MASK", help="predict only where this is not 0, as in ilastik")
     marker_option(classify)
     backend_option(classify)
-    classify.add_argument(
-        "--skip-unreadable",
-        action="store_true",
-        help="take pieces of the image that cannot be read for 0, and name them",
-    )
+    skip_option(classify)
     normalization_options(classify)
     volume_options(classify)
     resume_options(classify)
@@ -77,10 +74,10 @@ def add(commands: Commands) -> None:
 
 def _run(a: argparse.Namespace) -> None:
     from ecc_rf import console
-    from ecc_rf.cell_tables import noted
     from ecc_rf.classifier import PixelClassifier
     from ecc_rf.ilp import IlastikProject
     from ecc_rf.image_normalization import ImageReader, NormalizationChoice
+    from ecc_rf.notes import noted
     from ecc_rf.trained_on import fit_notes, trained_on
     from ecc_rf.volumes import open_volume
 
@@ -130,9 +127,9 @@ def _run(a: argparse.Namespace) -> None:
 
 
 def _forecast(a: argparse.Namespace, classifier: PixelClassifier, path: str, options: dict[str, Any]) -> None:
-    from ecc_rf.classification import Machine
     from ecc_rf.console_forecast import print_forecasts
     from ecc_rf.forecast import forecast_order
+    from ecc_rf.machine import Machine
     from ecc_rf.ordering import make_order
 
     machine = Machine(a.workers, a.memory, processes(a), a.part, a.restart)

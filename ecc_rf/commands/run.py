@@ -12,9 +12,13 @@ from ecc_rf.arguments import (
     dry_run_option,
     marker_option,
     normalization_options,
+    parallel_options,
+    resume_options,
+    skip_option,
     volume_options,
 )
 from ecc_rf.commands.cells import finder, limits
+from ecc_rf.commands.classify import processes
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -41,10 +45,13 @@ def add(commands: Commands) -> None:
     run.add_argument("--no-report", action="store_true", help="do not write report.html")
     marker_option(run)
     backend_option(run)
+    skip_option(run)
     normalization_options(run, several=True)
     cell_options(run)
     volume_options(run)
     dry_run_option(run)
+    resume_options(run)
+    parallel_options(run, "classify part I of N only; the last part finds the cells and writes the report")
 
 
 def _run(a: argparse.Namespace) -> None:
@@ -71,6 +78,10 @@ def _run(a: argparse.Namespace) -> None:
         normalization=NormalizationChoice(a.normalize, a.any_normalization, a.together, a.scale),
         objects_model=a.objects_model,
         marker=a.marker,
+        skip_unreadable=a.skip_unreadable,
+        restart=a.restart,
+        part=a.part,
+        processes=processes(a),
     )
     images = [console.at_level(image, a.level) for image in a.images]
     if a.dry_run:

@@ -14,6 +14,7 @@ from ecc_rf.cells.cache import BrickCache
 from ecc_rf.cells.components import Foreground, find_objects
 from ecc_rf.cells.inputs import Channel, ProbabilityScale
 from ecc_rf.cells.measure import centres
+from ecc_rf.cells.passes import Resources
 from ecc_rf.errors import FormatError, MissingFileError, SettingError
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class _Labelled:
         self._grid = Grid(self._channel.shape, tuple(min(b, n) for b, n in zip(_BLOCK, self._channel.shape)))
         boolean = ProbabilityScale(0.0, 1.0, np.dtype(bool))
         self._marked = Foreground(self._channel, None, None, boolean, 0.5, connectivity=26, min_volume=0)
-        self.objects = find_objects(self._marked, self._grid, BrickCache(0), workers=1)
+        self.objects = find_objects(self._marked, Resources(self._grid, BrickCache(0)))
 
     def at(self, points: NDArray[np.float64]) -> NDArray[np.int64]:
         """The object of each point's voxel, -1 for none."""

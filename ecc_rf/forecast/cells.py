@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from ecc_rf.blocks import Block, Grid, parse_memory, resolve_workers
-from ecc_rf.cell_tables import voxels_as_unit
+from ecc_rf.cell_finding import voxels_as_unit
 from ecc_rf.cells import CellFinder
 from ecc_rf.cells.inputs import Channel, check_same_shape, mask_threshold
 from ecc_rf.errors import OutputExistsError

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecc_rf.blocks import Block, Grid, parse_memory, resolve_workers
-from ecc_rf.cell_tables import voxels_as_unit
+from ecc_rf.cell_finding import voxels_as_unit
 from ecc_rf.cells import CellFinder
-from ecc_rf.classification import Machine
 from ecc_rf.classifier import PixelClassifier
 from ecc_rf.errors import OutputExistsError, SettingError
 from ecc_rf.forecast.cells import CellProbe, forecast_of, objects_volume
@@ -22,8 +21,10 @@ from ecc_rf.forecast.outputs import check_folder
 from ecc_rf.forecast.stage import Forecast, storage
 from ecc_rf.ilp import IlastikProject
 from ecc_rf.image_normalization import ImageReader
+from ecc_rf.machine import Machine
 from ecc_rf.ordering import make_order
-from ecc_rf.pipeline import OBJECTS, RunSettings, result_folders, results_in
+from ecc_rf.pipeline import RunSettings, result_folders
+from ecc_rf.run_folder import OBJECTS, results_in
 from ecc_rf.volumes import open_volume
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from ecc_rf.blocks import Progress
-from ecc_rf.cell_tables import noted
 from ecc_rf.cells import CellFinder
 from ecc_rf.errors import SettingError
 from ecc_rf.evaluation import MatchingRule, match, read_truth
 from ecc_rf.evaluation.evaluate import unique_names
 from ecc_rf.ilp import IlastikProject
 from ecc_rf.judging.candidates import generous, voxel_size_of
+from ecc_rf.notes import noted
 from ecc_rf.objects import FEATURES, ObjectModel
 from ecc_rf.suggesting.crops import lanes_of, stroke_voxels, write_crops
 from ecc_rf.suggesting.picture import draw_places
