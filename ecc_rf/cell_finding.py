@@ -32,9 +32,9 @@ from ecc_rf.errors import (
     ResumeError,
     SettingError,
 )
+from ecc_rf.forest.digest import forest_digest
 from ecc_rf.machine import Machine
 from ecc_rf.notes import noted
-from ecc_rf.order import forest_digest
 from ecc_rf.volumes import Volume, WritableVolume, open_volume
 from ecc_rf.volumes.identity import volume_identity
 from ecc_rf.volumes.paths import split_path

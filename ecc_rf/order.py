@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -21,6 +20,7 @@ from ecc_rf.blocks.memory import LARGEST, too_little_memory
 from ecc_rf.errors import SettingError
 from ecc_rf.export import Export
 from ecc_rf.features import FeaturePlan
+from ecc_rf.forest.digest import forest_digest
 from ecc_rf.normalization import NormalizedVolume, ScaledNormalization
 from ecc_rf.prediction import CANONICAL, Prediction, checked_mask, chunk_shape, parse_region, reorder
 from ecc_rf.volumes import AxisView, Volume, WritableVolume, create_volume, open_volume, shard_shape
@@ -31,7 +31,6 @@ from ecc_rf.volumes.unreadable import CarefulReader
 
 if TYPE_CHECKING:
     from ecc_rf.classifier import PixelClassifier
-    from ecc_rf.forest import RandomForest
 
 _SMALL = 64  # extents of a block that is taken for the sake of decoded planes
 
@@ -345,15 +344,6 @@ def whole_path(value: str | Path | Volume, name: str) -> str:
 def classifier_digest(classifier: PixelClassifier) -> str:
     """SHA-256 of everything a prediction depends on: features, forest and the labels' names."""
     return forest_digest(classifier.forest, repr((classifier.selection, classifier.label_names)))
-
-
-def forest_digest(forest: RandomForest, more: str = "") -> str:
-    """SHA-256 of a forest, and of a text."""
-    digest = hashlib.sha256(more.encode())
-    for field in fields(forest):
-        value = getattr(forest, field.name)
-        digest.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
-    return digest.hexdigest()
 
 
 def _attributes(order: Order, plan: FeaturePlan) -> dict[str, Any]:

@@ -67,21 +67,21 @@ class Job:
 
     def start(self, output: Path, *more: str, ledger: Path | None = None) -> subprocess.Popen[str]:
         """In a process of its own; returns when it has finished a block."""
-        process = subprocess.Popen(
-            [sys.executable, "-c", SLOW, *self.argv(output, *more)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            text=True,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-        )
-        wait_for(
-            lambda: any(
-                file.stat().st_size for file in (ledger or ledger_folder(output)).glob(f"{self.journal}-*.journal")
-            ),
-            process,
-        )
-        return process
+        return start_slowly(self.argv(output, *more), ledger or ledger_folder(output), self.journal)
+
+
+def start_slowly(argv: Sequence[str], ledger: Path, journal: str) -> subprocess.Popen[str]:
+    """Start a command in a process of its own; returns when a block is noted in a journal of the ledger."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW, *argv],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    wait_for(lambda: any(file.stat().st_size for file in ledger.glob(f"{journal}-*.journal")), process)
+    return process
 
 
 def wait_for(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecc_rf.blocks import Block, parse_memory, resolve_workers
-from ecc_rf.classification import STAGE, Machine, check_writers
+from ecc_rf.classification import STAGE, check_writers
 from ecc_rf.forecast.outputs import check_output
 from ecc_rf.forecast.probe import CONSTANT, MASKED, TISSUE, Done, compressed, is_one_value, middle_plane, probe
 from ecc_rf.forecast.stage import Forecast, blocks_done, storage
+from ecc_rf.machine import Machine
 from ecc_rf.order import OpenOrder, Order
 from ecc_rf.volumes.paths import split_path
 

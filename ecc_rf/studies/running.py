@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ecc_rf.blocks import Progress, SilentProgress, TerminalProgress
-from ecc_rf.blocks.checkpoint import ledger_folder, remove_tree
+from ecc_rf.blocks.checkpoint import remove_tree
 from ecc_rf.errors import EccError
 from ecc_rf.pipeline import run
 from ecc_rf.record import write_json
@@ -138,7 +138,8 @@ def _clear_other(job: Job, fingerprint: dict[str, Any]) -> None:
             return
     for unfinished in job.folder.glob("*.unfinished"):
         remove_tree(unfinished)
-        remove_tree(ledger_folder(unfinished.with_suffix("")))
+    for ledger in job.folder.glob("*.ledger"):
+        remove_tree(ledger)
 
 
 def _attempt(job: Job, machine: Machine, execute: Callable[[Job, Machine], None]) -> Outcome:
