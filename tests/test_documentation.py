@@ -19,6 +19,7 @@ from tests.documentation import ROOT, blocks, run_blocks
 from tests.reference_features import exact
 from tests.reference_forest import predict
 from tests.snap_projects import same
+from tests.study_files import make_study
 from tests.test_features_extract import taps
 
 
@@ -59,6 +60,28 @@ def test_annotate(tmp_path: Path, fixtures: Path) -> None:
     distance = np.linalg.norm(cells[:, None] - truth[None], axis=-1)
     # A cell is found if a detection lies within its visible radius of 8 µm.
     assert (distance.min(axis=0) < 8).mean() > 0.9 and (distance.min(axis=1) < 8).mean() > 0.9
+
+
+def test_report(tmp_path: Path, fixtures: Path) -> None:
+    for name in ("brain.h5", "cells.ilp"):
+        shutil.copy(fixtures / name, tmp_path)
+    printed = run_blocks(ROOT / "docs" / "report.md", tmp_path)
+    assert printed[0].endswith("results/report.html\n")
+
+
+def test_studies(tmp_path: Path, fixtures: Path) -> None:
+    make_study(tmp_path, fixtures)
+    for marker in ("cFos", "PV"):
+        shutil.copy(fixtures / "cells.ilp", tmp_path / f"{marker}.ilp")
+        for brain in ("control/m1", "control/m2", "treated/m3"):
+            (tmp_path / brain).mkdir(parents=True, exist_ok=True)
+            shutil.copy(tmp_path / "brains" / "t3_pv.h5", tmp_path / brain / f"{marker}.h5")
+    shutil.rmtree(tmp_path / "control" / "m2")  # two brains tell as much as three
+    _, planned, done, again = run_blocks(ROOT / "docs" / "studies.md", tmp_path)
+    assert "4 of 4 would be run" in planned and "treated" in done and "failed" not in done and "kept" in again
+    table = pd.read_csv(tmp_path / "results" / "study.csv")
+    assert list(table.marker + "/" + table.brain) == ["cFos/m1", "cFos/m3", "PV/m1", "PV/m3"]
+    assert (table.cells > 0).all() and table.cells[2] >= table.cells[0]
 
 
 def test_blocks_that_fail_are_told(tmp_path: Path) -> None:
