@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -103,6 +105,24 @@ def test_a_command_that_does_not_exist_is_found(tmp_path: Path, capsys: pytest.C
     page.write_text("[there](nowhere.md)\n")
     with pytest.raises(AssertionError, match=r"nowhere\.md is not there"):
         test_links_lead_somewhere(page)
+
+
+def test_reference_of_python_names_what_there_is() -> None:
+    """Without Sphinx: each object exists, and it and its public methods say what they are."""
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\.\. auto(module|class|function):: ([\w.]+)$", text, re.MULTILINE)
+    assert len(found) > 20
+    silent = []
+    for kind, name in found:
+        home, _, last = name.rpartition(".")
+        thing = importlib.import_module(name) if kind == "module" else getattr(importlib.import_module(home), last)
+        assert inspect.getdoc(thing), name
+        if kind == "class":
+            for method, value in vars(thing).items():
+                said = inspect.getdoc(getattr(thing, method, None)) or method in (inspect.getdoc(thing) or "")
+                if not method.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+                    silent += [] if said else [f"{name}.{method}"]
+    assert not silent
 
 
 def test_tests_and_scripts_that_pages_name_exist() -> None:

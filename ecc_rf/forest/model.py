@@ -185,10 +185,12 @@ class RandomForest:
 
     @property
     def n_trees(self) -> int:
+        """Number of trees of all forests together."""
         return sum(self.trees_per_forest)
 
     @property
     def n_classes(self) -> int:
+        """Number of labels that were annotated, at most `n_labels`."""
         return len(self.classes)
 
     def tree(self, number: int) -> Tree:
