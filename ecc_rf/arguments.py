@@ -10,7 +10,24 @@ from typing import TYPE_CHECKING
 from ecc_rf.errors import SettingError
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    from ecc_rf.parsing import Parser
+
+    Commands = argparse._SubParsersAction[Parser]
+
+# What may be chosen, here once more: the modules that know are slow to import. A test holds the two together.
+SPLITS = ("watershed", "maxima", "none")
+CONNECTIVITIES = (6, 18, 26)
+INTENSITIES = ("mean", "max", "local")
+BACKENDS = ("native", "fastfilters")
+NAN_CHOICES = ("refuse", "zero")
+EXPORTS = ("probabilities", "mask", "segmentation", "uncertainty", "features")
+DTYPES = ("float32", "uint16", "uint8")
+ROUNDINGS = ("nearest", "truncate")
+FORMATS = ("ome.zarr", "h5")
+PYRAMIDS = ("mean", "mode", "max", "nearest")
+COMPRESSIONS = ("zstd", "gzip", "none")
+MERGES = ("replace", "keep", "overwrite")
+PALETTES = ("project", "safe")
 
 
 def add_command(
@@ -31,28 +48,77 @@ def add_command(
     return parser
 
 
+def reads(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Say which arguments name files that are read: they are looked for before anything heavy is imported."""
+    parser.set_defaults(inputs=(*(parser.get_default("inputs") or ()), *names))
+
+
+def given_inputs(arguments: argparse.Namespace) -> list[str]:
+    """The files that were given for the arguments of `reads`, in their order.
+
+    >>> asked = argparse.Namespace(inputs=("project", "images", "mask"), project="p", images=["a", "b"], mask=None)
+    >>> given_inputs(asked)
+    ['p', 'a', 'b']
+    """
+    found: list[str] = []
+    for name in getattr(arguments, "inputs", ()):
+        value = getattr(arguments, name)
+        found += value if isinstance(value, list) else [] if value is None else [value]
+    return found
+
+
+def json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON; notes go to standard error")
+
+
 def cell_options(parser: argparse.ArgumentParser) -> None:
     """Settings of `CellFinder` by their names; None is what was not said, so that files of settings come before."""
     group = parser.add_argument_group("cells")
-    group.add_argument("--threshold", type=float, help="voxels of a cell have a probability above this; default 0.7")
+    group.add_argument(
+        "--threshold", type=float, metavar="P", help="voxels of a cell have a probability above this; default 0.7"
+    )
     group.add_argument("--min-volume", type=int, metavar="N", help="drop objects of at most N voxels; default 2")
     group.add_argument("--max-volume", type=int, metavar="N", help="split objects of more than N voxels")
-    group.add_argument("--split", help="how: watershed (default), maxima or none")
+    group.add_argument("--split", choices=SPLITS, help="how objects are split; default watershed")
     group.add_argument(
         "--cell-diameter-um",
         type=float,
         metavar="D",
         help="expected diameter, the scale of splitting; default from --max-volume",
     )
-    group.add_argument("--connectivity", type=int, help="of voxels of a cell: 6 (default), 18 or 26")
+    group.add_argument(
+        "--connectivity", type=int, choices=CONNECTIVITIES, help="which voxels are neighbours; default 6"
+    )
     group.add_argument("--mask", metavar="MASK", help="find no cells where this volume is not 0")
-    group.add_argument("--intensity", help="signal of a cell: mean (default), max or local")
-    group.add_argument("--signal-radius", type=int, metavar="R", help="cube of max and local; default 1")
-    group.add_argument("--background-radius", type=int, metavar="R", help="of the cube; default 4")
-    group.add_argument("--background-percentile", type=float, metavar="P", help="in it; default 5")
+    group.add_argument(
+        "--intensity",
+        choices=INTENSITIES,
+        help="signal of a cell: mean of its voxels (default), max or mean (local) around its centre",
+    )
+    group.add_argument(
+        "--signal-radius",
+        type=int,
+        metavar="R",
+        help="reach in voxels of max and local; default 1",
+    )
+    group.add_argument(
+        "--background-radius",
+        type=int,
+        metavar="R",
+        help="reach in voxels of a cell's surroundings; default 4",
+    )
+    group.add_argument(
+        "--background-percentile",
+        type=float,
+        metavar="P",
+        help="percentile of them that is the background; default 5",
+    )
     group.add_argument("--smoothing-um", type=float, metavar="S", help="smooth the probability first; default 0: not")
     group.add_argument(
-        "--low-threshold", type=float, metavar="T", help="hysteresis: cells reach out to this, one voxel to --threshold"
+        "--low-threshold",
+        type=float,
+        metavar="P",
+        help="hysteresis: cells reach out to this probability, at least one voxel is above --threshold",
     )
     group.add_argument(
         "--contrast", action="store_const", const=True, help="add columns of how cells stand out; needs the raw image"
@@ -60,8 +126,9 @@ def cell_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--min-contrast", type=float, metavar="C", help="drop cells of less contrast")
     group.add_argument("--objects-model", metavar="MODEL", help="object classifier that says what is a cell")
     group.add_argument("--object-cut", type=float, metavar="P", help="its least probability; default the model's own")
-    group.add_argument("--settings", metavar="TOML", help="settings as `ecc-rf tune` writes them; options go before")
+    group.add_argument("--settings", metavar="TOML", help="file of settings (TOML); options that are given overrule it")
     filter_options(parser)
+    reads(parser, "mask", "objects_model", "settings")
 
 
 def filter_options(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +152,12 @@ def volume_options(parser: argparse.ArgumentParser, *, block: bool = True, nan: 
     )
     _budget_options(group)
     if block and nan:
-        group.add_argument("--nan", default="refuse", help="voxels that are NaN or infinite: refuse (default) or zero")
+        group.add_argument(
+            "--nan",
+            choices=NAN_CHOICES,
+            default="refuse",
+            help="voxels that are NaN or infinite: refuse (default), or take them for zero",
+        )
     if block:
         group.add_argument(
             "--block", type=parse_block, metavar="Z,Y,X", help="block in voxels; default from the budget"
@@ -112,7 +184,10 @@ def _manner_options(group: argparse._ArgumentGroup) -> None:
 
 def backend_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--backend", default="native", help="who computes the features: native (default), or fastfilters if installed"
+        "--backend",
+        choices=BACKENDS,
+        default="native",
+        help="who computes the features: native (default), or fastfilters if installed",
     )
 
 

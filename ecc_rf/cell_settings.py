@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ecc_rf.cells import CellFinder
-from ecc_rf.errors import FormatError, MissingFileError, SettingError
+from ecc_rf.errors import FormatError, SettingError
+from ecc_rf.near import advice, missing_file
 from ecc_rf.objects import ObjectModel
 from ecc_rf.record import write_text
 
@@ -44,7 +45,7 @@ def read_settings(path: str | Path) -> CellSettings:
     """
     file = Path(path)
     if not file.is_file():
-        raise MissingFileError("There is no such file.", where=str(path), do="Check the path.")
+        raise missing_file(path)
     try:
         stored = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -55,7 +56,9 @@ def read_settings(path: str | Path) -> CellSettings:
     unknown = [*stored, *(name for name in cells if name not in _NAMES)]
     if unknown:
         raise SettingError(
-            f"There is no setting {unknown[0]!r}.", where=str(path), do=f"Known are {', '.join(_NAMES)}."
+            f"There is no setting {unknown[0]!r}.",
+            where=str(path),
+            do=advice(unknown[0], _NAMES, f"Known are {', '.join(_NAMES)}."),
         )
     return CellSettings(cells, None if model is None else file.parent / model)
 

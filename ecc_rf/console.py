@@ -18,6 +18,7 @@ from ecc_rf.blocks import Progress, SilentProgress, TerminalProgress, show_memor
 from ecc_rf.blocks.progress import voxel_rate
 from ecc_rf.compiling import announce
 from ecc_rf.printable import printable
+from ecc_rf.record import plain
 
 if TYPE_CHECKING:
     from ecc_rf.cell_finding import CellTable
@@ -44,8 +45,16 @@ def progress(arguments: argparse.Namespace) -> Progress:
 
 
 def print_json(record: Mapping[str, Any]) -> None:
-    """For scripts."""
-    print(json.dumps(record, indent=2, ensure_ascii=False))
+    """For scripts: one object on standard output, to which nothing else is written; what is no number is null."""
+    print(json.dumps(plain(dict(record)), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_project(info: Mapping[str, Any], *, as_json: bool) -> None:
+    """What a project holds, for people or for scripts."""
+    if as_json:
+        print_json(info)
+    else:
+        print_info(info)
 
 
 def print_notes(notes: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ecc_rf.cells.inputs import ProbabilityScale
 from ecc_rf.errors import LabelError, SettingError
+from ecc_rf.near import advice
 
 KINDS = ("probabilities", "mask", "segmentation", "uncertainty", "features")
 DTYPES = ("float32", "uint16", "uint8")
@@ -238,7 +239,11 @@ def resolve_labels(chosen: str | Sequence[int | str] | None, names: Sequence[str
         else:
             number = int(text) if text.isdecimal() else 0
         if not 1 <= number <= len(names):
-            raise LabelError(f"There is no label {text!r}.", where="labels", do=f"Choose from {listing} or all.")
+            raise LabelError(
+                f"There is no label {text!r}.",
+                where="labels",
+                do=advice(text, names, f"Choose from {listing} or all."),
+            )
         if number in numbers:
             raise LabelError(f"Label {text!r} is named twice.", where="labels", do="Name each label once.")
         numbers.append(number)

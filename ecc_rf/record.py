@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import platform
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecc_rf._version import __version__
+from ecc_rf.environment import versions
 from ecc_rf.volumes.base import write_errors
 from ecc_rf.volumes.paths import split_path
 from ecc_rf.volumes.unfinished import UnfinishedOutput
@@ -19,18 +16,7 @@ from ecc_rf.volumes.unfinished import UnfinishedOutput
 if TYPE_CHECKING:
     from ecc_rf.volumes import Volume
 
-_LIBRARIES = ("numpy", "numba", "h5py", "zarr", "joblib", "pandas")
-
-
-def versions() -> dict[str, str]:
-    """Versions of this package, Python, the libraries that compute, and the platform."""
-    found = {"ecc_rf": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # an installation without metadata
-            found[name] = getattr(sys.modules.get(name), "__version__", "unknown")
-    return found
+__all__ = ["file_hash", "image_name", "image_record", "plain", "versions", "write_json", "write_text"]
 
 
 def file_hash(path: Path) -> str:
@@ -74,7 +60,7 @@ def write_json(path: Path, record: dict[str, Any]) -> None:
     OutputError
         If it cannot be written.
     """
-    text = json.dumps(_plain(record), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n"
     write_text(path, text)
 
 
@@ -96,16 +82,16 @@ def write_text(path: Path, text: str) -> None:
     output.commit()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Only what JSON knows.
 
-    >>> _plain({"a": (1, float("nan")), "b": Path("x")})
+    >>> plain({"a": (1, float("nan")), "b": Path("x")})
     {'a': [1, None], 'b': 'x'}
     """
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if value is None or isinstance(value, (bool, int, float, str)):

@@ -20,7 +20,7 @@ from ecc_rf.cli import main
 
 COMMANDS = (
     *("run", "info", "classify", "cells", "filter", "evaluate", "normalize", "train-objects"),
-    *("new", "train", "relink", "features", "convert", "labels", "preview", "report", "batch"),
+    *("new", "train", "relink", "features", "convert", "labels", "preview", "report", "batch", "completion"),
 )
 
 
@@ -35,8 +35,12 @@ def project(fixtures: Path) -> str:
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Run a command that must fail as users' errors do; returns its message."""
-    assert main(arguments) == 2
+    """Run a command that must fail as users' errors do, by argparse's exit or ours; returns its message."""
+    try:
+        status = main(arguments)
+    except SystemExit as exit:
+        status = exit.code
+    assert status == 2
     message = capsys.readouterr().err
     assert message.startswith("ecc-rf: error: ") and "Traceback" not in message
     return message

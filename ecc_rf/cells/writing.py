@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecc_rf.errors import FormatError, MissingFileError, SettingError
+from ecc_rf.errors import FormatError, SettingError
+from ecc_rf.near import missing_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +107,7 @@ def read_cells(path: str | Path) -> pd.DataFrame:
 
     file = Path(path)
     if not file.is_file():
-        raise MissingFileError("There is no such file.", where=str(path), do="Check the path.")
+        raise missing_file(path)
     try:
         cells = pd.read_parquet(file) if file.suffix.lower() == ".parquet" else pd.read_csv(file)
     except ImportError as error:

@@ -10,7 +10,9 @@ from ecc_rf.arguments import (
     cell_options,
     dry_run_option,
     filter_options,
+    json_option,
     part_option,
+    reads,
     resume_options,
     volume_options,
 )
@@ -33,6 +35,8 @@ def add(commands: Commands) -> None:
     cells.add_argument("-o", "--output", metavar="CSV", required=True, help="table of cells")
     cells.add_argument("--raw", metavar="IMAGE", help="raw image, for intensities")
     cells.add_argument("--objects", metavar="OUT", help="volume in which each voxel bears its cell's label, .ome.zarr")
+    json_option(cells)
+    reads(cells, "probability", "raw")
     cell_options(cells)
     volume_options(cells, nan=False)
     dry_run_option(cells)
@@ -54,6 +58,8 @@ def add(commands: Commands) -> None:
     filtering.add_argument("-o", "--output", metavar="OUT", required=True, help="table of the cells that stay")
     filter_options(filtering)
     filtering.add_argument("--overwrite", action="store_true", help="replace a table that is there already")
+    json_option(filtering)
+    reads(filtering, "table")
 
 
 def _cells(a: argparse.Namespace) -> None:
@@ -92,7 +98,18 @@ def _cells(a: argparse.Namespace) -> None:
         progress=console.progress(a),
     )
     console.print_notes(table.notes)
-    console.print_cells(table, a.output)
+    if a.json:
+        console.print_json(
+            {
+                "output": a.output,
+                "cells": None if table.missing else len(table.cells),
+                "missing": table.missing,
+                "objects": a.objects,
+                "notes": table.notes,
+            }
+        )
+    else:
+        console.print_cells(table, a.output)
 
 
 def _filter(a: argparse.Namespace) -> None:
@@ -100,7 +117,10 @@ def _filter(a: argparse.Namespace) -> None:
     from ecc_rf.cell_tables import filter_table
 
     before, kept = filter_table(a.table, a.output, limits(a), overwrite=a.overwrite)
-    console.print_filter(a.output, before, kept)
+    if a.json:
+        console.print_json({"output": a.output, "before": before, "cells": kept})
+    else:
+        console.print_filter(a.output, before, kept)
 
 
 def finder(a: argparse.Namespace) -> tuple[CellFinder, ObjectModel | None]:

@@ -6,14 +6,19 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ecc_rf.arguments import (
+    DTYPES,
+    EXPORTS,
+    ROUNDINGS,
     add_command,
     backend_option,
     dry_run_option,
+    json_option,
     marker_option,
     normalization_options,
     parallel_options,
     parse_names,
     parse_roi,
+    reads,
     resume_options,
     skip_option,
     volume_options,
@@ -49,22 +54,31 @@ def add(commands: Commands) -> None:
     )
     classify.add_argument(
         "--export",
+        choices=EXPORTS,
         default="probabilities",
         help="probabilities (default), mask (1 where --labels, default 1, is above --threshold; for cells in .ome.zarr"
         " or .h5), segmentation, uncertainty or features",
     )
     classify.add_argument(
-        "--threshold", type=float, metavar="T", help="of a mask, for example 0.7; --dtype is the probability's"
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="of a mask, such as 0.7; --dtype is that of the probability then",
     )
-    classify.add_argument("--dtype", default="float32", help="of probabilities: float32 (default), uint16 or uint8")
+    classify.add_argument("--dtype", choices=DTYPES, default="float32", help="of probabilities; default float32")
     classify.add_argument(
-        "--rounding", default="nearest", help="to integers: nearest (default) or truncate, as ilastik before July 2025"
+        "--rounding",
+        choices=ROUNDINGS,
+        default="nearest",
+        help="to integers: nearest (default), or truncate, as ilastik before July 2025",
     )
     classify.add_argument("--roi", type=parse_roi, metavar="ROI", help="region, for example z=10:50,y=0:512,x=0:512")
     classify.add_argument("--mask", metavar="MASK", help="predict only where this is not 0, as in ilastik")
     marker_option(classify)
     backend_option(classify)
     skip_option(classify)
+    json_option(classify)
+    reads(classify, "project", "image", "mask")
     normalization_options(classify)
     volume_options(classify)
     resume_options(classify)
@@ -73,6 +87,8 @@ def add(commands: Commands) -> None:
 
 
 def _run(a: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
     from ecc_rf import console
     from ecc_rf.classifier import PixelClassifier
     from ecc_rf.ilp import IlastikProject
@@ -123,7 +139,10 @@ def _run(a: argparse.Namespace) -> None:
             **options,
         )
     console.print_notes(notes)
-    console.print_prediction(record)
+    if a.json:
+        console.print_json(asdict(record))
+    else:
+        console.print_prediction(record)
 
 
 def _forecast(a: argparse.Namespace, classifier: PixelClassifier, path: str, options: dict[str, Any]) -> None:

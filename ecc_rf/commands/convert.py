@@ -5,7 +5,18 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, bad_value, dry_run_option, parse_roi, resume_options, volume_options
+from ecc_rf.arguments import (
+    COMPRESSIONS,
+    PYRAMIDS,
+    add_command,
+    bad_value,
+    dry_run_option,
+    json_option,
+    parse_roi,
+    reads,
+    resume_options,
+    volume_options,
+)
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -35,22 +46,26 @@ def add(commands: Commands) -> None:
         "--pyramid",
         nargs="?",
         const="mean",
-        metavar="HOW",
-        help="coarser levels by mean (default), mode (for labels), max or nearest; OME-Zarr only",
+        choices=PYRAMIDS,
+        help="add coarser levels: by mean (default), mode (for labels), max or nearest; OME-Zarr only",
     )
-    convert.add_argument("--compression", help="zstd, gzip or none; default zstd for OME-Zarr, gzip for HDF5")
+    convert.add_argument("--compression", choices=COMPRESSIONS, help="default zstd for OME-Zarr, gzip for HDF5")
     convert.add_argument("--no-check", action="store_true", help="do not read the result back; it takes less time")
     convert.add_argument(
         "--skip-unreadable",
         action="store_true",
         help="take pieces of the image that cannot be read for 0, and name them",
     )
+    json_option(convert)
+    reads(convert, "image")
     volume_options(convert, block=False)
     resume_options(convert)
     dry_run_option(convert)
 
 
 def _convert(a: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
     from ecc_rf import console
     from ecc_rf.conversion import convert
 
@@ -76,7 +91,10 @@ def _convert(a: argparse.Namespace) -> None:
         skip_unreadable=a.skip_unreadable,
         progress=console.progress(a),
     )
-    console.print_conversion(record)
+    if a.json:
+        console.print_json(asdict(record))
+    else:
+        console.print_conversion(record)
 
 
 def _forecast(a: argparse.Namespace) -> None:

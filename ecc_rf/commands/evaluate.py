@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, parse_group, parse_voxel_size
+from ecc_rf.arguments import (
+    add_command,
+    json_option,
+    parse_group,
+    parse_voxel_size,
+    reads,
+)
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -32,7 +38,8 @@ def add(commands: Commands) -> None:
     rule_options(evaluate)
     evaluate.add_argument("--pictures", metavar="DIR", help="write a picture of each volume there, NAME.png")
     evaluate.add_argument("--raw", metavar="IMAGE", nargs="+", help="images for the pictures, one for each table")
-    evaluate.add_argument("--json", action="store_true", help="print JSON")
+    json_option(evaluate)
+    reads(evaluate, "cells", "truth", "raw")
     evaluate.add_argument("--overwrite", action="store_true", help="replace pictures that are there already")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, machine_options, parse_pairs
+from ecc_rf.arguments import add_command, json_option, machine_options, parse_pairs, reads
 from ecc_rf.commands.train import lane_options
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def add(commands: Commands) -> None:
     features.add_argument("--trees", type=int, default=100, metavar="N", help="default 100, as in ilastik")
     features.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed gives the same; default 0")
     lane_options(features)
-    features.add_argument("--json", action="store_true", help="print JSON")
+    json_option(features)
+    reads(features, "project")
     machine_options(features)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command
+from ecc_rf.arguments import add_command, json_option, reads
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -17,7 +17,8 @@ def add(commands: Commands) -> None:
     )
     info.add_argument("project", metavar="PROJECT", help="ilastik project (.ilp)")
     info.add_argument("--search", metavar="DIR", action="append", default=[], help="look here for lost images too")
-    info.add_argument("--json", action="store_true", help="print JSON")
+    json_option(info)
+    reads(info, "project")
 
 
 def _run(a: argparse.Namespace) -> None:
@@ -25,7 +26,4 @@ def _run(a: argparse.Namespace) -> None:
     from ecc_rf.ilp import IlastikProject
 
     description = IlastikProject.open(a.project, search=a.search).describe()
-    if a.json:
-        console.print_json(description)
-    else:
-        console.print_info(description)
+    console.print_project(description, as_json=a.json)

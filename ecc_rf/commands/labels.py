@@ -6,11 +6,14 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ecc_rf.arguments import (
+    MERGES,
     add_command,
+    json_option,
     parse_factors,
     parse_mapping,
     parse_offset,
     parse_roi,
+    reads,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ def _add_export(commands: Commands) -> None:
     export.add_argument("--time", type=int, metavar="T", help="time step, from 0, of an image with several")
     export.add_argument("--channel", type=int, metavar="C", help="channel, from 0, of an image with several")
     export.add_argument("--overwrite", action="store_true", help="replace files that are there already")
+    json_option(export)
 
 
 def _add_import(commands: Commands) -> None:
@@ -73,15 +77,18 @@ def _add_import(commands: Commands) -> None:
     )
     _lane_arguments(importing)
     importing.add_argument("file", metavar="LABELS", help="labels: NIfTI, HDF5, OME-Zarr, TIFF or NPY")
-    importing.add_argument("-o", "--output", metavar="NEW", required=True, help="the new project, .ilp")
+    importing.add_argument("-o", "--output", metavar="NEW.ilp", required=True, help="the new project")
     label_file_options(importing)
     importing.add_argument("--overwrite", action="store_true", help="replace a project that is there already")
+    json_option(importing)
+    reads(importing, "file")
 
 
 def _lane_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("project", metavar="PROJECT", help="ilastik project (.ilp)")
     parser.add_argument("lane", metavar="LANE", help="image of the project: its number from 0, or its nickname")
     parser.add_argument("--search", metavar="DIR", action="append", default=[], help="look here for lost images too")
+    reads(parser, "project")
 
 
 def label_file_options(parser: argparse.ArgumentParser) -> None:
@@ -107,11 +114,12 @@ def label_file_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--time", type=int, metavar="T", help="time step of the image that they annotate, from 0")
     group.add_argument(
         "--merge",
+        choices=MERGES,
         default="replace",
-        metavar="HOW",
         help="with labels that are there: replace (default) those where the file lies, keep them, or overwrite"
         " those that the file labels too",
     )
+    reads(parser, "names")
 
 
 def import_settings(a: argparse.Namespace) -> ImportSettings:
@@ -132,7 +140,9 @@ def import_settings(a: argparse.Namespace) -> ImportSettings:
 
 
 def _export(a: argparse.Namespace) -> None:
-    from ecc_rf import console_labels
+    from dataclasses import asdict
+
+    from ecc_rf import console, console_labels
     from ecc_rf.ilp import IlastikProject
     from ecc_rf.itksnap import ExportSettings, export_labels
 
@@ -146,15 +156,32 @@ def _export(a: argparse.Namespace) -> None:
         settings=ExportSettings(a.roi, a.downsample, a.time, a.channel, a.limit),
         overwrite=a.overwrite,
     )
-    console_labels.print_export(record, project.label_names)
+    if a.json:
+        console.print_notes(record.notes)
+        console.print_json(asdict(record))
+    else:
+        console_labels.print_export(record, project.label_names)
 
 
 def _import(a: argparse.Namespace) -> None:
-    from ecc_rf import console_labels
+    from ecc_rf import console, console_labels
     from ecc_rf.itksnap import import_into_project
 
     settings = import_settings(a)
     imported = import_into_project(
         a.project, a.lane, a.file, a.output, settings, search=a.search, overwrite=a.overwrite
     )
-    console_labels.print_import(imported, a.output)
+    if a.json:
+        console.print_notes(imported.notes)
+        console.print_json(
+            {
+                "output": a.output,
+                "lane": imported.lane,
+                "counts": imported.counts,
+                "table": imported.table,
+                "label_names": imported.label_names,
+                "notes": imported.notes,
+            }
+        )
+    else:
+        console_labels.print_import(imported, a.output)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, lane_normalization_options, parse_voxel_size
+from ecc_rf.arguments import (
+    add_command,
+    json_option,
+    lane_normalization_options,
+    parse_voxel_size,
+    reads,
+)
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -35,6 +41,8 @@ def add(commands: Commands) -> None:
     )
     new.add_argument("--voxel-size", type=parse_voxel_size, metavar="Z,Y,X", help="in µm, if the files do not say")
     new.add_argument("--overwrite", action="store_true", help="replace a project that is there already")
+    json_option(new)
+    reads(new, "images")
 
 
 def feature_option(parser: argparse.ArgumentParser) -> None:
@@ -73,4 +81,4 @@ def _run(a: argparse.Namespace) -> None:
         normalization=lane_choice(a),
         overwrite=a.overwrite,
     )
-    console.print_info(project.describe())
+    console.print_project(project.describe(), as_json=a.json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, parse_scales, volume_options
+from ecc_rf.arguments import FORMATS, add_command, json_option, parse_scales, reads, volume_options
 
 if TYPE_CHECKING:
     from ecc_rf.arguments import Commands
@@ -21,12 +21,14 @@ def add(commands: Commands) -> None:
     )
     normalize.add_argument("images", metavar="IMAGE", nargs="+", help="images; each is one brain unless --together")
     normalize.add_argument("-o", "--output", metavar="DIR", required=True, help="folder; the names are kept")
-    normalize.add_argument("--format", default="h5", help="h5 (default; dataset `data`) or ome.zarr")
+    normalize.add_argument("--format", choices=FORMATS, default="h5", help="default h5 (dataset `data`)")
     normalize.add_argument("--together", action="store_true", help="the images are pieces of one brain: one scale")
     normalize.add_argument(
         "--scale", type=parse_scales, metavar="S", help="of the brain, one per channel, instead of what is estimated"
     )
     normalize.add_argument("--window-um", type=float, default=75.0, metavar="W", help="of the local median; default 75")
+    json_option(normalize)
+    reads(normalize, "images")
     volume_options(normalize, block=False)
 
 
@@ -49,4 +51,7 @@ def _run(a: argparse.Namespace) -> None:
         overwrite=a.overwrite,
         progress=console.progress(a),
     )
-    console_accuracy.print_normalized(written)
+    if a.json:
+        console.print_json({"results": [{"output": path, "scales": scales} for path, scales in written]})
+    else:
+        console_accuracy.print_normalized(written)

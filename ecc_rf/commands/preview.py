@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecc_rf.arguments import (
+    PALETTES,
     add_command,
+    json_option,
     normalization_options,
     parse_level,
     parse_mapping,
     parse_offset,
     parse_voxel_size,
+    reads,
 )
 
 if TYPE_CHECKING:
@@ -33,10 +36,12 @@ def add(commands: Commands) -> None:
     preview.add_argument("-o", "--output", metavar="OUT", required=True, help=".png, .pdf or .svg")
     preview.add_argument("--at", type=parse_offset, metavar="Z,Y,X", help="the point, in voxels; default the middle")
     preview.add_argument("--size", type=int, default=512, metavar="N", help="voxels along x and y; default 512")
-    preview.add_argument("--planes", default="xy,xz,yz", help="some of xy,xz,yz; default all")
+    preview.add_argument("--planes", metavar="P,P", default="xy,xz,yz", help="some of xy,xz,yz; default all")
     preview.add_argument("--threshold", type=float, default=0.7, metavar="P", help="of the outline; default 0.7")
     preview.add_argument("--outline", default="1", metavar="LABEL", help="label that is outlined; default 1")
-    preview.add_argument("--palette", default="project", help="project (default), or safe for colour-blind readers")
+    preview.add_argument(
+        "--palette", choices=PALETTES, default="project", help="project (default), or safe for colour-blind readers"
+    )
     preview.add_argument("--time", type=int, default=0, metavar="T", help="time step; default 0")
     preview.add_argument("--channel", type=int, default=0, metavar="C", help="channel that is shown; default 0")
     strokes = preview.add_argument_group("strokes and training")
@@ -55,10 +60,14 @@ def add(commands: Commands) -> None:
     )
     volumes.add_argument("--workers", type=int, metavar="N", help="threads; default one per core")
     volumes.add_argument("--overwrite", action="store_true", help="replace a figure that is there already")
+    json_option(preview)
+    reads(preview, "project", "image", "labels", "names")
 
 
 def _run(a: argparse.Namespace) -> None:
-    from ecc_rf import console_labels
+    from dataclasses import asdict
+
+    from ecc_rf import console, console_labels
     from ecc_rf.preview import check_output, watch
     from ecc_rf.project_preview import write_preview
 
@@ -69,7 +78,11 @@ def _run(a: argparse.Namespace) -> None:
         nonlocal overwrite
         record = write_preview(a.project, a.image, a.output, settings, overwrite=overwrite)
         overwrite = True  # the next one replaces our own
-        console_labels.print_preview(record)
+        if a.json:
+            console.print_notes(record.notes)
+            console.print_json(asdict(record))
+        else:
+            console_labels.print_preview(record)
 
     if not a.watch:
         draw()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, parse_pairs
+from ecc_rf.arguments import add_command, json_option, parse_pairs, reads
 from ecc_rf.commands.new import link_option
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def add(commands: Commands) -> None:
     link_option(relink)
     relink.add_argument("--search", metavar="DIR", action="append", default=[], help="look here for lost images too")
     relink.add_argument("--overwrite", action="store_true", help="replace a project that is there already")
+    json_option(relink)
+    reads(relink, "project")
 
 
 def _run(a: argparse.Namespace) -> None:
@@ -43,4 +45,4 @@ def _run(a: argparse.Namespace) -> None:
         search=a.search,
         overwrite=a.overwrite,
     )
-    console.print_info(IlastikProject.open(a.output).describe())
+    console.print_project(IlastikProject.open(a.output).describe(), as_json=a.json)

@@ -6,13 +6,16 @@ import argparse
 from typing import TYPE_CHECKING
 
 from ecc_rf.arguments import (
+    FORMATS,
     add_command,
     backend_option,
     cell_options,
     dry_run_option,
+    json_option,
     marker_option,
     normalization_options,
     parallel_options,
+    reads,
     resume_options,
     skip_option,
     volume_options,
@@ -35,7 +38,9 @@ def add(commands: Commands) -> None:
     run.add_argument("project", metavar="PROJECT", help="ilastik project (.ilp) with a trained classifier")
     run.add_argument("images", metavar="IMAGE", nargs="+", help="image; several images get one folder each")
     run.add_argument("-o", "--output", metavar="DIR", required=True, help="folder of the results")
-    run.add_argument("--format", default="ome.zarr", help="of the probability volume: ome.zarr (default) or h5")
+    run.add_argument(
+        "--format", choices=FORMATS, default="ome.zarr", help="of the probability volume; default ome.zarr"
+    )
     run.add_argument(
         "--no-probability",
         action="store_true",
@@ -46,6 +51,8 @@ def add(commands: Commands) -> None:
     marker_option(run)
     backend_option(run)
     skip_option(run)
+    json_option(run)
+    reads(run, "project", "images")
     normalization_options(run, several=True)
     cell_options(run)
     volume_options(run)
@@ -103,5 +110,9 @@ def _run(a: argparse.Namespace) -> None:
         settings=settings,
         progress=console.progress(a),
     )
+    if a.json:
+        console.print_notes(dict.fromkeys(note for result in results for note in result.record["notes"]))
+        console.print_json({"results": [{"directory": result.directory, **result.record} for result in results]})
+        return
     for result in results:
         console.print_run(result)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ecc_rf.arguments import add_command, lane_normalization_options, machine_options, parse_pairs, parse_voxel_size
+from ecc_rf.arguments import (
+    add_command,
+    json_option,
+    lane_normalization_options,
+    machine_options,
+    parse_pairs,
+    parse_voxel_size,
+    reads,
+)
 from ecc_rf.commands.labels import import_settings, label_file_options
 
 if TYPE_CHECKING:
@@ -37,7 +45,8 @@ def add(commands: Commands) -> None:
         help="labels of a lane from a file, such as ITK-SNAP's, as labels import reads them; may be repeated",
     )
     train.add_argument("--report", metavar="JSON", help="training report; default NEW.training.json")
-    train.add_argument("--json", action="store_true", help="print the report as JSON")
+    json_option(train)
+    reads(train, "project")
     label_file_options(train)
     lane_normalization_options(train)
     train.add_argument("--voxel-size", type=parse_voxel_size, metavar="Z,Y,X", help="in µm, if the files do not say")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ecc_rf.arguments import add_command, cell_options, volume_options
+from ecc_rf.arguments import add_command, cell_options, json_option, reads, volume_options
 from ecc_rf.commands.evaluate import rule_options
 
 if TYPE_CHECKING:
@@ -40,13 +40,15 @@ def add(commands: Commands) -> None:
         help="tables that the page of ecc-rf candidates saved; candidates are found as they were for them",
     )
     train.add_argument("-o", "--output", metavar="MODEL", required=True, help="the model, .h5")
-    train.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes; default 0")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed gives the same bytes; default 0")
     train.add_argument(
         "--cut",
         type=float,
         metavar="P",
         help="least probability of a cell; default 0.25 with --truth, what the judgements suggest with --judged",
     )
+    json_option(train)
+    reads(train, "probabilities", "raw", "truth", "judged")
     rule_options(train)
     cell_options(train)
     volume_options(train, block=False)
@@ -123,4 +125,7 @@ def _run(a: argparse.Namespace) -> None:
             machine=machine,
             overwrite=a.overwrite,
         )
-    console_accuracy.print_object_model(a.output, model)
+    if a.json:
+        console.print_json({"output": a.output, "cut": model.cut, **model.training})
+    else:
+        console_accuracy.print_object_model(a.output, model)

@@ -15,7 +15,8 @@ from ecc_rf.cells.components import Foreground, find_objects
 from ecc_rf.cells.inputs import Channel, ProbabilityScale
 from ecc_rf.cells.measure import centres
 from ecc_rf.cells.passes import Resources
-from ecc_rf.errors import FormatError, MissingFileError, SettingError
+from ecc_rf.errors import FormatError, SettingError
+from ecc_rf.near import missing_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +151,7 @@ def read_points(file: Path) -> pd.DataFrame:
     import pandas as pd
 
     if not file.is_file():
-        raise MissingFileError("There is no such file.", where=str(file), do="Check the path.")
+        raise missing_file(file)
     try:
         if file.suffix.lower() == ".xml":
             return _read_cellfinder(file)

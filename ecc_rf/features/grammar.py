@@ -23,6 +23,7 @@ from ecc_rf.features.selection import (
     STRUCTURE,
     FeatureSelection,
 )
+from ecc_rf.near import advice
 
 SHORT_NAMES = {
     "gaussian": GAUSSIAN,
@@ -103,7 +104,9 @@ def _filter(name: str, item: str) -> str:
     known = {**SHORT_NAMES, **{full.lower(): full for full in FEATURE_IDS}}
     if name.lower() not in known:
         raise SettingError(
-            f"{item!r}: there is no filter {name!r}", "features", f"there are {', '.join(SHORT_NAMES)}; {_EXAMPLE}"
+            f"{item!r}: there is no filter {name!r}",
+            "features",
+            advice(name, (*SHORT_NAMES, *FEATURE_IDS), f"There are {', '.join(SHORT_NAMES)}; {_EXAMPLE}"),
         )
     return known[name.lower()]
 

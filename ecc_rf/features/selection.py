@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ecc_rf.errors import SettingError
+from ecc_rf.near import advice
 
 if TYPE_CHECKING:
     from ecc_rf.features.plan import FeaturePlan
@@ -99,7 +100,10 @@ class FeatureSelection:
     def _check(self) -> None:
         for name in self.feature_ids:
             if name not in FEATURE_IDS:
-                raise SettingError(f"The filter {name!r} is not known.", do=f"Known are {', '.join(FEATURE_IDS)}.")
+                raise SettingError(
+                    f"The filter {name!r} is not known.",
+                    do=advice(name, FEATURE_IDS, f"Known are {', '.join(FEATURE_IDS)}."),
+                )
         if len(set(self.feature_ids)) != len(self.feature_ids):
             raise SettingError("A filter is listed twice in the feature selection.", do="List it once.")
         for scale in self.scales:

@@ -15,8 +15,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ecc_rf.errors import FormatError, MissingFileError, ProjectError
+from ecc_rf.errors import FormatError, ProjectError
 from ecc_rf.ilp.limits import HARMLESS_BYTES, LARGEST_COMPRESSION, MOST_NUMBERS
+from ecc_rf.near import missing_file
 from ecc_rf.volumes.base import damage_reported
 from ecc_rf.volumes.hdf5_chunks import read_region
 from ecc_rf.volumes.hdf5_heap import LONGEST_STRING, attribute_strings, dataset_strings, is_variable_string
@@ -39,7 +40,7 @@ def open_project_file(path: Path) -> h5py.File:
         If it may not be read, or is being written by another program.
     """
     if not is_there(path):
-        raise MissingFileError("there is no such project", str(path), "check the path")
+        raise missing_file(path, "there is no such project")
     if not path.is_file():  # to open a pipe would wait for ever
         raise FormatError(
             "not an ilastik project: no HDF5 file but a folder, pipe or device",

@@ -28,6 +28,7 @@ from ecc_rf.ilp.normalization_note import NormalizationNote, read_note
 from ecc_rf.ilp.selection import read_selection
 from ecc_rf.ilp.versions import is_before, version_key
 from ecc_rf.ilp.vigra_forest import ForestSummary, read_forests, summarize_forests
+from ecc_rf.near import advice
 from ecc_rf.volumes.base import VoxelSize, damage_reported
 from ecc_rf.volumes.user_paths import expanded
 
@@ -371,7 +372,8 @@ def _lane_index(lanes: Sequence[Lane], key: int | str, where: str) -> int:
     if not lanes:
         raise SettingError(f"there is no lane {key!r}: the project has no images", where, "add an image in ilastik")
     known = _listed(f"{lane.index} ({lane.nickname})" for lane in lanes)
-    raise SettingError(f"there is no lane {key!r}", where, f"there are {known}")
+    names = [lane.nickname for lane in lanes]
+    raise SettingError(f"there is no lane {key!r}", where, advice(str(key), names, f"There are {known}."))
 
 
 def _listed(items: Any) -> str:

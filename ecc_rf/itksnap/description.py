@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ecc_rf.errors import FormatError, MissingFileError
+from ecc_rf.errors import FormatError
+from ecc_rf.near import missing_file
 
 Color = tuple[int, int, int]
 
@@ -62,7 +63,7 @@ def read_description(path: str | Path) -> list[Description]:
     try:
         text = Path(path).expanduser().read_text("utf-8", errors="replace")
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise MissingFileError("there is no such label description", str(path), "check the path") from error
+        raise missing_file(path, "there is no such label description") from error
     labels: dict[int, Description] = {}
     for number, line in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ecc_rf.errors import EccError, FormatError, MissingFileError, SettingError
+from ecc_rf.errors import EccError, FormatError, SettingError
 from ecc_rf.forest import RandomForest
 from ecc_rf.forest.tree import Tree
+from ecc_rf.near import missing_file
 from ecc_rf.volumes.base import write_errors
 from ecc_rf.volumes.unfinished import UnfinishedOutput
 
@@ -114,7 +115,7 @@ class ObjectModel:
         import h5py
 
         if not Path(path).is_file():
-            raise MissingFileError("There is no such file.", where=str(path), do="Check the path.")
+            raise missing_file(path)
         try:
             with h5py.File(path, "r") as file:
                 if file.attrs.get("format") != _FORMAT or file.attrs.get("version") != _VERSION:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ecc_rf.errors import FormatError, MissingFileError, SettingError, ShapeError
+from ecc_rf.near import missing_file
 from ecc_rf.volumes.axes import AxisView, check_axes
 from ecc_rf.volumes.base import Index, Source, Target, VoxelSize, check_voxels, write_errors
 from ecc_rf.volumes.paths import FORMATS, split_path
@@ -365,7 +366,7 @@ def create_volume(
 
 
 def _no_such_file(name: str) -> MissingFileError:
-    return MissingFileError("there is no such file", name, "check the path, or give the file's new place")
+    return missing_file(name, "there is no such file")
 
 
 def _checked_size(voxel_size: Sequence[float] | None, name: str) -> VoxelSize | None:
