@@ -31,6 +31,7 @@ from ecc_rf.commands import (
     train,
     train_objects,
     tune,
+    view,
 )
 from ecc_rf.errors import EccError
 from ecc_rf.library_notes import note_what_libraries_log
@@ -58,6 +59,7 @@ _COMMANDS = (
     relink,
     labels,
     preview,
+    view,
     features,
     convert,
     finish,
