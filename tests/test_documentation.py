@@ -84,6 +84,16 @@ def test_studies(tmp_path: Path, fixtures: Path) -> None:
     assert (table.cells > 0).all() and table.cells[2] >= table.cells[0]
 
 
+def test_command_line(tmp_path: Path, fixtures: Path) -> None:
+    for name in ("cells.ilp", "brain.h5"):
+        shutil.copy(fixtures / name, tmp_path)
+    _, scripts, version = run_blocks(ROOT / "docs" / "command_line.md", tmp_path)
+    cells = len(pd.read_csv(tmp_path / "results" / "cells.csv"))
+    assert scripts.splitlines()[0] == str(cells) and f'"before": {cells}' in scripts
+    assert json.loads((tmp_path / "project.json").read_text())["lanes"]
+    assert version.startswith("ecc-rf ")
+
+
 def test_blocks_that_fail_are_told(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("a\n\n```sh\nfalse | cat\n```\n```\nnot run\n```\n")
