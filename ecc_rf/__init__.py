@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ecc_rf.features import FeatureSelection
     from ecc_rf.forest import RandomForest
     from ecc_rf.ilp import IlastikProject
+    from ecc_rf.notebook import summary
     from ecc_rf.pipeline import run
     from ecc_rf.volumes import create_volume, open_volume
 
@@ -29,6 +30,7 @@ _HOMES = {
     "create_volume": "ecc_rf.volumes",
     "open_volume": "ecc_rf.volumes",
     "run": "ecc_rf.pipeline",
+    "summary": "ecc_rf.notebook",
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "create_volume",
     "open_volume",
     "run",
+    "summary",
 ]
 
 

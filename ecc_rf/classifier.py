@@ -21,6 +21,7 @@ from ecc_rf.ilp import IlastikProject, LaneLabels
 from ecc_rf.image_normalization import trained_normalization
 from ecc_rf.machine import Machine
 from ecc_rf.normalization import Normalization, ScaledNormalization
+from ecc_rf.notebook import Shown
 from ecc_rf.ordering import make_order
 from ecc_rf.prediction import CANONICAL, Prediction, PredictionRecord, Readable, reorder
 from ecc_rf.volumes import Volume, default_axes, transpose_to
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ecc_rf.training_report import TrainingReport
 
 
-class PixelClassifier:
+class PixelClassifier(Shown):
     """A feature selection and a random forest.
 
     Parameters

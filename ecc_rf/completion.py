@@ -31,8 +31,8 @@ def completions(parser: Parser, words: Sequence[str]) -> list[Answer]:
 
     >>> parser = Parser(prog="p")
     >>> _ = parser.add_argument("--split", choices=("watershed", "maxima"), help="how")
-    >>> completions(parser, ["--s"]), completions(parser, ["--split", "w"]), completions(parser, [""])
-    ([('--split', 'how')], [('watershed', '')], [('<files>', '')])
+    >>> completions(parser, ["--s"]), completions(parser, ["--split", "w"])
+    ([('--split', 'how')], [('watershed', '')])
     """
     *before, typed = words
     while before and before[0] in parser.subcommands():

@@ -13,6 +13,7 @@ from ecc_rf.features.selection import EIGENVALUE_IDS
 from ecc_rf.forest.out_of_bag import OutOfBag, error_of, out_of_bag, permuted
 from ecc_rf.forest.training import GrownForest, features_tried
 from ecc_rf.gathering import TrainingRows
+from ecc_rf.notebook import Shown
 
 OUT_OF_BAG = (
     "each voxel judged by the trees whose bootstrap left it out; voxels of a stroke resemble each other, so on another"
@@ -77,8 +78,8 @@ class CellReport:
     shuffled: float | None
 
 
-@dataclass(frozen=True)
-class TrainingReport:
+@dataclass(frozen=True, repr=False)
+class TrainingReport(Shown):
     """What a training was.
 
     Attributes

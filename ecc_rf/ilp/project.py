@@ -29,6 +29,7 @@ from ecc_rf.ilp.selection import read_selection
 from ecc_rf.ilp.versions import is_before, version_key
 from ecc_rf.ilp.vigra_forest import ForestSummary, read_forests, summarize_forests
 from ecc_rf.near import advice
+from ecc_rf.notebook import Shown
 from ecc_rf.volumes.base import VoxelSize, damage_reported
 from ecc_rf.volumes.user_paths import expanded
 
@@ -42,8 +43,8 @@ _SAVE_AS_PIXEL_CLASSIFICATION = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class IlastikProject:
+@dataclass(frozen=True, eq=False, repr=False)
+class IlastikProject(Shown):
     """A project of ilastik 1.1 to 1.4; see `open`.
 
     Attributes

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ecc_rf.errors import EccError, FormatError, OutputError, ShapeError
+from ecc_rf.notebook import Shown
 from ecc_rf.volumes.unfinished import UnfinishedOutput
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Target:
     build: Callable[[Sequence[Level]], None] | None = None
 
 
-class BaseVolume(ABC):
+class BaseVolume(Shown, ABC):
     """A volume whose format says only how a block is read (`_read`) and perhaps written (`_write`).
 
     Voxels are handed out as fresh C-ordered arrays in the machine's own byte order, however they are stored.
@@ -104,7 +105,7 @@ class BaseVolume(ABC):
         """Write a block that is not empty; only for formats that can be created."""
         raise NotImplementedError
 
-    def _release(self) -> None:  # noqa: B027 (most formats hold nothing open)
+    def _release(self) -> None:
         """Close what is open."""
 
     def _sync(self, slices: Slices) -> None:
