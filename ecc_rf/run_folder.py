@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,9 @@ class RunFolder:
 
     def end_complete(self) -> None:
         """Remove the ledger of a run that was cut off behind its last step."""
-        if self.begun:
+        if not self.begun:
+            return
+        with suppress(ResumeError):  # of a damaged ledger, which is told when it is to be gone on with
             point = Checkpoint(self._final, overwrite=True)
             if point.complete:
                 point.end()
