@@ -111,7 +111,7 @@ def train_from_judgements(
     *,
     finder: CellFinder = CANDIDATES,
     seed: int = 0,
-    cut: float | None = None,
+    cut: float | None = DEFAULT_CUT,
     machine: Machine | None = None,
     overwrite: bool = False,
 ) -> tuple[ObjectModel, Mapping[str, int], tuple[str, ...]]:
@@ -123,10 +123,8 @@ def train_from_judgements(
         The volumes that the candidates were drawn from, in any order.
     judgements : sequence of Judgement
         As `read_judgements` gives them.
-    output, finder, seed, machine, overwrite
+    output, finder, seed, cut, machine, overwrite
         As for `train_from_volumes`; the finder must be the one that found the candidates.
-    cut : float, optional
-        Default: what is best by the judgements, see `suggest_cut`.
 
     Returns
     -------

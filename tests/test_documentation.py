@@ -16,6 +16,7 @@ import pytest
 from ecc_rf.ilp import IlastikProject
 from tests.conftest import SHARED
 from tests.documentation import ROOT, blocks, run_blocks
+from tests.easy_probabilities import is_cell
 from tests.reference_features import exact
 from tests.reference_forest import predict
 from tests.snap_projects import same
@@ -92,6 +93,47 @@ def test_command_line(tmp_path: Path, fixtures: Path) -> None:
     assert scripts.splitlines()[0] == str(cells) and f'"before": {cells}' in scripts
     assert json.loads((tmp_path / "project.json").read_text())["lanes"]
     assert version.startswith("ecc-rf ")
+
+
+def test_judging(tmp_path: Path, fixtures: Path) -> None:
+    for name in ("brain.h5", "brain2.h5"):
+        shutil.copy(fixtures / "brain.h5", tmp_path / name)
+    shutil.copy(fixtures / "truth.csv", tmp_path / "marked.csv")
+    strokes = IlastikProject.open(fixtures / "cells.ilp").labels(0)
+
+    def draw(block: str) -> None:
+        """What a person would draw: the strokes of the fixtures' project, or one in a crop."""
+        file = tmp_path / block.split(" -s ")[1].split()[0]
+        image = nibabel.load(file)
+        array = np.asarray(image.dataobj).copy()
+        if file.name == "strokes.nii.gz":
+            at = dict(zip(strokes.axes, strokes.coords.T))
+            array[at["x"], at["y"], at["z"]] = strokes.values
+        else:
+            array[3, 2, 1] = 1
+        nibabel.save(nibabel.Nifti1Image(array, image.affine, image.header), file)
+
+    def judge(block: str) -> None:
+        """What a person would judge."""
+        assert (tmp_path / block.split()[1]).read_text(encoding="utf-8").startswith("<!doctype html>")
+        table = pd.read_csv(tmp_path / "judge/candidates.csv")
+        assert len(table) == 80
+        table["judgement"] = np.where(is_cell(table, fixtures), "cell", "not")
+        table.loc[::20, "judgement"] = "unsure"
+        table.to_csv(tmp_path / "judged.csv", index=False)
+
+    printed = run_blocks(ROOT / "docs" / "judging.md", tmp_path, {"itksnap": draw, "xdg-open": judge})
+    assert any("out of bag" in text and "4 unsure" in text for text in printed)
+    cells = pd.read_csv(tmp_path / "cells.csv")
+    score = is_cell(cells, fixtures).mean(), is_cell(cells, fixtures).sum() / 70
+    assert min(score) > 0.85, score  # of the candidates only half are cells
+    assert len(pd.read_csv(tmp_path / "judge2/candidates.csv")) == 40
+    for folder in ("places", "uncertain", "next"):
+        assert (tmp_path / folder / "places.csv").exists()
+    place = pd.read_csv(tmp_path / "next/places.csv").iloc[0]
+    drawn = IlastikProject.open(tmp_path / "PV3.ilp").labels(0)
+    assert drawn.values.tolist() == [1]
+    assert drawn.coords[0].tolist() == [place["z0"] + 1, place["y0"] + 2, place["x0"] + 3, 0]
 
 
 def test_blocks_that_fail_are_told(tmp_path: Path) -> None:

@@ -11,34 +11,27 @@ import pandas as pd
 import pytest
 
 from ecc_rf.cli import main
-from ecc_rf.evaluation import match
 from ecc_rf.objects import ObjectModel
 from tests.browser import PROGRAMS, Browser, find_browser
+from tests.easy_probabilities import is_cell, write_probability
 
 pytestmark = pytest.mark.skipif(
     find_browser() is None, reason=f"needs a browser to drive, one of {', '.join(PROGRAMS)}; there is none"
 )
 
-VOXEL = (5.0, 2.0, 2.0)
+
+@pytest.fixture(scope="module")
+def probability(tmp_path_factory: pytest.TempPathFactory, fixtures: Path) -> Path:
+    return write_probability(fixtures, tmp_path_factory.mktemp("p") / "p.h5")
 
 
 @pytest.fixture(scope="module")
-def probability(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    fixtures = Path(__file__).parents[1] / "data/fixtures"
-    path = tmp_path_factory.mktemp("p") / "p.h5"
-    arguments = ["-o", str(path), "--labels", "1", "--dtype", "uint8", "-q"]
-    assert main(["classify", str(fixtures / "cells.ilp"), str(fixtures / "brain.h5"), *arguments]) == 0
-    return path
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, probability: Path) -> Path:
-    fixtures = Path(__file__).parents[1] / "data/fixtures"
+def folder(tmp_path_factory: pytest.TempPathFactory, probability: Path, fixtures: Path) -> Path:
     # a name that would end the element it stands in, if it were not written as text
     image = tmp_path_factory.mktemp("raw") / "<b>brain<&,.h5"
     image.write_bytes((fixtures / "brain.h5").read_bytes())
     out = tmp_path_factory.mktemp("judge")
-    settings = ["--count", "30", "--threshold", "0.15", "--smoothing-um", "1", "-q"]
+    settings = ["--count", "30", "--threshold", "0.3", "-q"]
     assert main(["candidates", str(probability), "--raw", str(image), "-o", str(out), *settings]) == 0
     return out
 
@@ -65,10 +58,7 @@ def browser(started: Browser, folder: Path) -> Iterator[Browser]:
 
 def answers(folder: Path, fixtures: Path) -> list[str]:
     """What a person would judge."""
-    table = pd.read_csv(folder / "candidates.csv")
-    truth = pd.read_csv(fixtures / "truth.csv").to_numpy()
-    found = match(table[["z", "y", "x"]].to_numpy(float), truth, VOXEL) >= 0
-    return ["cell" if cell else "not" for cell in found]
+    return ["cell" if cell else "not" for cell in is_cell(pd.read_csv(folder / "candidates.csv"), fixtures)]
 
 
 def shades(browser: Browser, panel: int) -> np.ndarray:

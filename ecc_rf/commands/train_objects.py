@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from ecc_rf.arguments import add_command, cell_options, json_option, reads, volume_options
+from ecc_rf.arguments import add_command, bad_value, cell_options, json_option, reads, volume_options
 from ecc_rf.commands.evaluate import rule_options
 
 if TYPE_CHECKING:
@@ -43,15 +43,28 @@ def add(commands: Commands) -> None:
     train.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed gives the same bytes; default 0")
     train.add_argument(
         "--cut",
-        type=float,
+        type=parse_cut,
         metavar="P",
-        help="least probability of a cell; default 0.25 with --truth, what the judgements suggest with --judged",
+        help="least probability of a cell; default 0.25; suggested: the best by what was marked or judged, out of bag",
     )
     json_option(train)
     reads(train, "probabilities", "raw", "truth", "judged")
     rule_options(train)
     cell_options(train)
     volume_options(train, block=False)
+
+
+def parse_cut(text: str) -> float | str:
+    """
+    >>> parse_cut("0.3"), parse_cut("suggested")
+    (0.3, 'suggested')
+    """
+    if text == "suggested":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise bad_value(text, "cut", "Give a probability such as 0.25, or suggested.") from None
 
 
 def refuse_filters(a: argparse.Namespace) -> None:
@@ -96,6 +109,7 @@ def _run(a: argparse.Namespace) -> None:
     from ecc_rf.object_training import Machine, train_from_judgements, train_from_volumes
     from ecc_rf.objects.training import DEFAULT_CUT
 
+    cut = {None: DEFAULT_CUT, "suggested": None}.get(a.cut, a.cut)
     machine = Machine(a.voxel_size, a.workers, a.memory, console.progress(a))
     if a.judged:
         judgements, stored = read_judgements(a.judged)
@@ -106,7 +120,7 @@ def _run(a: argparse.Namespace) -> None:
             a.output,
             finder=candidate_finder(a, stored)[0],
             seed=a.seed,
-            cut=a.cut,
+            cut=cut,
             machine=machine,
             overwrite=a.overwrite,
         )
@@ -121,7 +135,7 @@ def _run(a: argparse.Namespace) -> None:
             finder=candidate_finder(a)[0],
             rule=MatchingRule(a.radius_um, a.depth_um),
             seed=a.seed,
-            cut=DEFAULT_CUT if a.cut is None else a.cut,
+            cut=cut,
             machine=machine,
             overwrite=a.overwrite,
         )

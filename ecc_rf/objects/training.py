@@ -28,6 +28,7 @@ def train_object_model(
     is_cell: NDArray[np.bool_],
     *,
     weights: NDArray[np.float64] | None = None,
+    weigh_trees: bool = False,
     seed: int = 0,
     cut: float | None = DEFAULT_CUT,
     finder: Mapping[str, Any] | None = None,
@@ -41,7 +42,10 @@ def train_object_model(
     is_cell : ndarray of bool, shape (n,)
         What each was judged to be.
     weights : ndarray of float64, shape (n,), optional
-        How many candidates each stands for, in growing the trees and in the figures; default: one.
+        How many candidates each stands for in the figures; default: one.
+    weigh_trees : bool
+        Whether the trees are grown with these weights, too. It changes nothing where weights are alike, brought nothing
+        with three brains (docs/judging.md), and where one candidate outweighs all others little is left to learn from.
     seed : int
     cut : float, optional
         Candidates of at least this probability will be cells. None: what `suggest_cut` finds.
@@ -69,7 +73,7 @@ def train_object_model(
     grown = RandomForestClassifier(
         TREES, min_samples_leaf=LEAF, max_features="sqrt", oob_score=True, random_state=seed, n_jobs=1
     )
-    grown.fit(rows, np.where(is_cell, 2, 1), sample_weight=weights)
+    grown.fit(rows, np.where(is_cell, 2, 1), sample_weight=weights if weigh_trees else None)
     unseen = grown.oob_decision_function_[:, 1]
     curve = cut_curve(unseen, is_cell, weights)
     suggested = suggest_cut(curve)

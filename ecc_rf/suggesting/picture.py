@@ -87,10 +87,10 @@ def _draw(axes: Axes, place: Place, raw: Channel, size: VoxelSize, width_um: flo
         widths = np.where(depth[of] <= size[0], 1.8, 0.8).tolist()
         across, down = (points.at[of, 2] + 0.5) * size[2], (points.at[of, 1] + 0.5) * size[1]
         if marker == "x":
-            axes.scatter(across, down, s=70, marker=marker, color=color, linewidths=widths, label=kind)
+            axes.scatter(across, down, s=130, marker=marker, color=color, linewidths=widths, label=kind)
         else:
             axes.scatter(
-                across, down, s=90, marker=marker, facecolors="none", edgecolors=color, linewidths=widths, label=kind
+                across, down, s=160, marker=marker, facecolors="none", edgecolors=color, linewidths=widths, label=kind
             )
     axes.set(xlabel="X (µm)", ylabel="Y (µm)", xlim=extent[:2], ylim=extent[2:])
     axes.tick_params(labelsize=7)
