@@ -21,7 +21,7 @@ from ecc_rf.judging.candidates import CandidateVolume, generous
 from ecc_rf.judging.sections import Mask, Outlines
 
 _CACHE = 2**26  # bytes of bricks: candidates are looked up one by one, near ones after each other
-_LARGEST = 2**24  # voxels of a bounding box that is looked at
+_LARGEST = 2**22  # voxels of a bounding box that is looked at: what is larger is no cell, and takes memory
 _AXES = ("z", "y", "x")
 
 
