@@ -139,7 +139,7 @@ def run_blocks(page: Path, folder: Path, by_hand: Mapping[str, Callable[[str], N
 
 def _environment(folder: Path) -> dict[str, str]:
     programs = folder / ".programs"
-    programs.mkdir()
+    programs.mkdir(exist_ok=True)
     for name, module in (("ecc-rf", "-m ecc_rf "), ("python", "")):
         command = programs / name
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module}"$@"\n')

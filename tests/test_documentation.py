@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -250,7 +252,21 @@ def test_howto_ci(folder: Path) -> None:
 
 
 def test_readme(folder: Path) -> None:
-    run_blocks(ROOT / "README.md", folder)
+    demo = (ROOT / "scripts" / "demo").read_text(encoding="utf-8").replace(".venv/bin/ecc-rf", "ecc-rf")
+
+    def try_it(block: str) -> None:
+        """The commands of the demo, without the virtual environment that it makes."""
+        assert "scripts/demo" in block and os.access(ROOT / "scripts" / "demo", os.X_OK)
+        (folder / "data").symlink_to(ROOT / "data")
+        tried = folder / "demo.md"
+        tried.write_text("```sh\n" + re.sub(r"^source .*\n", "", demo, flags=re.MULTILINE) + "```\n", encoding="utf-8")
+        assert "The whole table is in demo-output/cells.csv" in run_blocks(tried, folder)[0]
+
+    def install(block: str) -> None:
+        """Done: what is tested is installed, from the folder that the block names."""
+        assert block.strip().endswith("pip install .") and (ROOT / "pyproject.toml").exists()
+
+    run_blocks(ROOT / "README.md", folder, {"git": try_it, "python": install})
     assert len(pd.read_csv(folder / "results" / "cells.csv")) == 69
 
 
