@@ -129,7 +129,7 @@ def run_blocks(page: Path, folder: Path, by_hand: Mapping[str, Callable[[str], N
             stderr=subprocess.STDOUT,
             text=True,
             encoding="utf-8",
-            timeout=300,
+            timeout=900,  # against a command that hangs; none takes a minute on a machine of its own
         )
         assert done.returncode == 0, f"{where}: exit {done.returncode} of\n{block.text}\n{done.stdout}"
         printed.append(done.stdout)
