@@ -226,7 +226,8 @@ class Prediction:
         self, extents_zyx: tuple[int, ...], itemsize: int, memory: int, workers: int
     ) -> tuple[int, int, int]:
         """Extents of a block for a memory budget in bytes; `itemsize` is that of the stored image."""
-        z, y, x = choose_block(extents_zyx, self.plan.halo, self.cost(itemsize), memory=memory, workers=workers)
+        cost, whole = self.cost(itemsize), self.source.shape[2:]
+        z, y, x = choose_block(extents_zyx, self.plan.halo, cost, memory=memory, workers=workers, volume=whole)
         return z, y, x
 
     def describe(self, grid: Grid, workers: int, memory: int, need: int) -> str:

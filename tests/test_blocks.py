@@ -124,3 +124,15 @@ def test_every_error_is_also_a_builtin_one_and_speaks() -> None:
         error = kind("It is wrong.", where="here", do="Mend it.")
         assert str(error) == "It is wrong.\n  where: here\n  what to do: Mend it."
         assert isinstance(error, (OSError, ValueError, LookupError, MemoryError))
+
+
+def test_halos_reach_beyond_the_region() -> None:
+    """A small region of a large volume needs more than a volume of its size."""
+    cost = BlockCost(read=100, core=1)
+    with pytest.raises(MemoryBudgetError) as alone:
+        choose_block((16, 16, 16), (30,) * 3, cost, memory=2**20, workers=2)
+    with pytest.raises(MemoryBudgetError) as within:
+        choose_block((16, 16, 16), (30,) * 3, cost, memory=2**20, workers=2, volume=(500,) * 3)
+    least = [parse_memory(error.value.do.split()[2]) for error in (alone, within)]
+    assert least[1] - least[0] == pytest.approx(2 * 100 * (76**3 - 16**3), abs=2e6)
+    assert choose_block((16,) * 3, (30,) * 3, cost, memory=least[1], workers=2, volume=(500,) * 3) == (16, 16, 16)

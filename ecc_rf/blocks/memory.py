@@ -120,6 +120,7 @@ def choose_block(
     *,
     memory: int,
     workers: int,
+    volume: tuple[int, ...] | None = None,
 ) -> tuple[int, ...]:
     """The largest sensible block that fits the budget.
 
@@ -135,6 +136,8 @@ def choose_block(
         Budget of the whole process in bytes.
     workers : int
         Blocks that are held at once.
+    volume : tuple of int, optional
+        Extents of the whole volume, into which halos reach; default the region's.
 
     Returns
     -------
@@ -159,7 +162,7 @@ def choose_block(
     extent = LARGEST_FLAT if flat else LARGEST
     while True:
         block = tuple(min(n, extent) for n in shape)
-        need = cost.total(block, halo, shape, workers)
+        need = cost.total(block, halo, volume or shape, workers)
         # Four blocks or more per worker keep all workers busy to the end; smaller blocks are not worth it.
         count = math.prod(-(-n // b) for n, b in zip(shape, block))
         balanced = workers == 1 or count >= 4 * workers or extent <= 64

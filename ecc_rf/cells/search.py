@@ -34,7 +34,7 @@ OBJECT_CHUNK = 64
 
 # Bytes a worker needs per voxel of a block, if all of it is foreground: probability, raw, mask and their copies;
 # and of each foreground voxel place, index, coordinates, label, part, values.
-_COST = BlockCost(read=16, core=72, shared=48 * 2**20)  # shared: pandas, scikit-image and tables, measured
+_COST = BlockCost(read=16, core=72, shared=96 * 2**20)  # shared: pandas, scikit-image and tables, measured
 
 
 class Search:
