@@ -322,3 +322,10 @@ def test_a_verdict_before_the_name(tmp_path: Path) -> None:
     with pytest.raises(EccError), create_volume(tmp_path / "a.h5", (4, 5), "u1", "yx", verify=fail):
         pass
     assert named(tmp_path / "x") == set()
+
+
+def test_what_is_one_stream_is_cut_into_whole_planes(tmp_path: Path) -> None:
+    """It is read back from its start to its end then; pieces of planes would turn it back again and again."""
+    path = create(tmp_path / "in.h5", data((40, 90, 100)), "zyx", chunks=(32, 32, 32))
+    record = convert(path, tmp_path / "out.nii.gz", memory="270MB", workers=2)
+    assert record.block_shape[1:] == (90, 100) and record.blocks > 1

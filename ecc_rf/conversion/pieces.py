@@ -198,6 +198,8 @@ def piece_shape(
             extents[axis] = max(extents[axis], most // edge * edge)
         elif common <= most:
             extents[axis] = min(common, shape[axis])  # no longer than it must be: more pieces for the workers
+        elif axes[axis] == "z":
+            extents[axis] = max(extents[axis], most // edge * edge)
         if extents[axis] < shape[axis] and axes[axis] in "xy":
             break  # longer along the others would be no whole rows or planes anyway
     return tuple(extents)

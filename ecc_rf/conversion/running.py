@@ -37,7 +37,7 @@ from ecc_rf.conversion.pieces import (
     stored_dtype,
     stored_range,
 )
-from ecc_rf.errors import EccError, Interrupted, OutputError, ResumeError, SettingError
+from ecc_rf.errors import EccError, Interrupted, MemoryBudgetError, OutputError, ResumeError, SettingError
 from ecc_rf.volumes import Level, Volume, WritableVolume, create_volume, open_volume, shard_shape
 from ecc_rf.volumes.identity import volume_identity
 from ecc_rf.volumes.paths import split_path
@@ -109,6 +109,13 @@ class OpenConversion:
             unit = self.shards or self.chunks
         elif module != "hdf5":  # a map takes any piece equally well
             unit = self.volume.chunks or self.chunks
+        if self.is_stream:  # is read back from its start to its end, if it can be
+            planes = tuple(n if axis in "yx" else 1 for axis, n in zip(self.volume.axes, self.shape))
+            with suppress(MemoryBudgetError):
+                return self._planned(planes, memory, workers)
+        return self._planned(unit, memory, workers)
+
+    def _planned(self, unit: Sequence[int], memory: int, workers: int) -> Pieces:
         return plan_pieces(
             self.volume,
             self.stored,
@@ -119,6 +126,11 @@ class OpenConversion:
             workers=workers,
             least=self._for_a_level,
         )
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the result is compressed as one."""
+        return str(self.order.target).lower().endswith(".nii.gz")
 
     @property
     def _for_a_level(self) -> int:
@@ -324,7 +336,7 @@ class Running:
             return b""
 
         # a compressed stream is read from its start to its end: two readers would turn it back all the time
-        workers = 1 if str(opened.order.target).lower().endswith(".nii.gz") else self._workers
+        workers = 1 if opened.is_stream else self._workers
         self._noted(CHECK, grid, work, workers=workers, keep=self._keep_checks)
         self.check_seconds = time.perf_counter() - started
 
