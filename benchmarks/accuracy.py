@@ -130,7 +130,7 @@ Printed by `python benchmarks/accuracy.py`. Twelve human-annotated patches of th
 eight of them, forests of 60 trees. Every patch is classified by a forest that has not seen its *brain*, and by one that
 has not seen the *patch*; F1 is pooled over all cells, one to one, and CV is the mean of the two. P, R and the figures
 of each brain (1008, 1147, 753) are those of other brains' strokes: a dense brain hides a sparse one. Differences under
-0.01 mean nothing.
+0.01 mean nothing. What else was tried: [accuracy_ideas.md](accuracy_ideas.md).
 """
 
 PICTURES = """Normalised, smoothed, threshold 0.50, contrast 2.5; strokes of the other brains. Circles: found; squares:

@@ -126,6 +126,9 @@ class Foreground:
         index = _raster_index(positions, block, self.probability.shape)
         values = _as_compiled(stored.ravel()[positions])
         layers = outer_layers(positions, labels, block, self.probability.shape)
+        on_seam = np.zeros(count, bool)
+        on_seam[layers.labels] = True
+        kept = on_seam | (np.bincount(labels, minlength=count) > self.min_volume)
         parts = summarise(
             index,
             labels,
@@ -134,11 +137,8 @@ class Foreground:
             values,
             self.scale.factor,
             raw,
-            contrast=self.contrasts(index, raw),
+            contrast=self._contrasts_of(kept[labels], index, raw),
         )
-        on_seam = np.zeros(count, bool)
-        on_seam[layers.labels] = True
-        kept = on_seam | (parts.voxels > self.min_volume)
         number = np.full(count, -1, np.int32)
         number[kept] = np.arange(np.count_nonzero(kept))
         return BlockObjects(
@@ -154,6 +154,18 @@ class Foreground:
         if self.mask is not None:
             found &= read(self.mask, box) == 0
         return found
+
+    def _contrasts_of(
+        self, kept: NDArray[np.bool_], index: NDArray[np.int64], raw: NDArray[Any] | None
+    ) -> NDArray[np.int64] | None:
+        """Contrasts of the voxels that are kept; those of others are not measured but 0."""
+        if self.background is None or raw is None:
+            return None
+        contrasts = np.zeros(index.size, np.int64)
+        measured = self.contrasts(index[kept], raw[kept])
+        assert measured is not None
+        contrasts[kept] = measured
+        return contrasts
 
     def contrasts(self, index: NDArray[np.int64], raw: NDArray[Any] | None) -> NDArray[np.int64] | None:
         """How far voxels stand out from their surroundings, in units of ``1 / CONTRAST``; None if it is not wanted.

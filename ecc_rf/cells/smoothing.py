@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,6 +48,7 @@ class SmoothedChannel(Channel):
         self.mask_threshold = None  # a mask has no probability to smooth: it is refused before
         self.chunks = None  # never kept: what is kept are the bricks of the volume itself
         self._probability, self._scale, self._mask, self._cache = probability, scale, mask, cache
+        self._table: NDArray[np.float32] | None = None  # of all stored values, if they are few
         self._taps = [
             gaussian_taps(sigma_um / size) if n > 1 else np.ones(1, np.float32)
             for size, n in zip(voxel_size, self.shape)
@@ -65,14 +68,21 @@ class SmoothedChannel(Channel):
         if self._mask is not None:
             stored = np.where(self._cache.read(self._mask, wide) != 0, stored.dtype.type(self._scale.low), stored)
         self._scale.check(stored, self.name)
-        values = self._scale.to_probability(stored.astype(np.float64)).astype(np.float32)
-        for axis, (s, w, taps, r) in enumerate(zip(box, wide, self._taps, reach)):
-            missing = [(0, 0)] * 3
-            missing[axis] = (r - (s.start - w.start), r - (w.stop - s.stop))  # what lies beyond the volume
-            turned = np.moveaxis(np.pad(values, missing, mode="symmetric") if any(missing[axis]) else values, axis, 0)
-            shape = (turned.shape[0] - 2 * r, *turned.shape[1:])
-            values = np.moveaxis(_convolved(np.ascontiguousarray(turned), taps, shape), 0, axis)
-        return np.ascontiguousarray(values)
+        if not (stored != self._scale.low).any():  # such as the margin of a stitched volume
+            return np.zeros([s.stop - s.start for s in box], np.float32)
+        values = self._probabilities(stored)
+        for axis, (s, w, taps, n) in enumerate(zip(box, wide, self._taps, self.shape)):
+            places = _mirrored(np.arange(s.start - taps.size + 1, s.stop + taps.size - 1), n) - w.start
+            values = (_along_z, _along_y, _along_x)[axis](values, places, taps)
+        return values
+
+    def _probabilities(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        if stored.dtype.kind != "u" or stored.dtype.itemsize > 2:
+            return self._scale.to_probability(stored.astype(np.float64)).astype(np.float32)
+        if self._table is None:
+            every = np.arange(2 ** (8 * stored.dtype.itemsize), dtype=np.float64)
+            self._table = self._scale.to_probability(every).astype(np.float32)
+        return np.take(self._table, stored)
 
     def close(self) -> None:
         """Nothing: the volume belongs to another channel."""
@@ -89,18 +99,63 @@ def gaussian_taps(sigma: float) -> NDArray[np.float32]:
     return np.asarray(taps / (taps[0] + 2 * taps[1:].sum()), np.float32)
 
 
+def _mirrored(places: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Places beyond the ends of an axis of `n` voxels, mirrored at its edges.
+
+    >>> _mirrored(np.arange(-3, 6), 3).tolist()
+    [2, 1, 0, 0, 1, 2, 2, 1, 0]
+    """
+    around = places % (2 * n)
+    return np.minimum(around, 2 * n - 1 - around)
+
+
+# Along an axis: the voxel in the middle first, then pairs outwards, whichever axis it is.
+
+
 @compiled
-def _convolved(
-    values: NDArray[np.float32], taps: NDArray[np.float32], shape: tuple[int, int, int]
-) -> NDArray[np.float32]:
-    """Along the first axis, where all of the kernel lies within."""
-    out = np.empty(shape, np.float32)
+def _along_z(values: NDArray[np.float32], places: NDArray[np.int64], taps: NDArray[np.float32]) -> NDArray[np.float32]:
     r = taps.size - 1
-    for z in range(shape[0]):
-        for y in range(shape[1]):
-            for x in range(shape[2]):
-                out[z, y, x] = taps[0] * values[z + r, y, x]
+    out = np.empty((places.size - 2 * r, values.shape[1], values.shape[2]), np.float32)
+    for z in range(out.shape[0]):
+        for y in range(out.shape[1]):
+            middle = values[places[z + r], y]
+            for x in range(out.shape[2]):
+                out[z, y, x] = taps[0] * middle[x]
             for k in range(1, r + 1):
-                for x in range(shape[2]):
-                    out[z, y, x] += taps[k] * (values[z + r - k, y, x] + values[z + r + k, y, x])
+                before, after = values[places[z + r - k], y], values[places[z + r + k], y]
+                for x in range(out.shape[2]):
+                    out[z, y, x] += taps[k] * (before[x] + after[x])
+    return out
+
+
+@compiled
+def _along_y(values: NDArray[np.float32], places: NDArray[np.int64], taps: NDArray[np.float32]) -> NDArray[np.float32]:
+    r = taps.size - 1
+    out = np.empty((values.shape[0], places.size - 2 * r, values.shape[2]), np.float32)
+    for z in range(out.shape[0]):
+        for y in range(out.shape[1]):
+            middle = values[z, places[y + r]]
+            for x in range(out.shape[2]):
+                out[z, y, x] = taps[0] * middle[x]
+            for k in range(1, r + 1):
+                before, after = values[z, places[y + r - k]], values[z, places[y + r + k]]
+                for x in range(out.shape[2]):
+                    out[z, y, x] += taps[k] * (before[x] + after[x])
+    return out
+
+
+@compiled
+def _along_x(values: NDArray[np.float32], places: NDArray[np.int64], taps: NDArray[np.float32]) -> NDArray[np.float32]:
+    r = taps.size - 1
+    out = np.empty((values.shape[0], values.shape[1], places.size - 2 * r), np.float32)
+    line = np.empty(places.size, np.float32)
+    for z in range(out.shape[0]):
+        for y in range(out.shape[1]):
+            for x in range(places.size):
+                line[x] = values[z, y, places[x]]
+            for x in range(out.shape[2]):
+                out[z, y, x] = taps[0] * line[x + r]
+            for k in range(1, r + 1):
+                for x in range(out.shape[2]):
+                    out[z, y, x] += taps[k] * (line[x + r - k] + line[x + r + k])
     return out

@@ -30,6 +30,7 @@ FINE_UM, COARSE_UM = 2.0, 4.0  # sigmas of the inner Gaussians
 SURROUND = 1.6  # the outer Gaussian's sigma is so much larger: the classical approximation of a Laplacian
 LEAST_MEDIAN = 10.0  # counts: nothing is divided by less
 _FEWEST = 8  # voxels of a ring of which anything can be said
+_Kernels = tuple[NDArray[np.float64], ...]
 FEATURES = ("ring_median", "ring_spread", "peak", "fine", "coarse")
 STAGE = "surroundings"
 
@@ -113,6 +114,7 @@ def measure_surroundings(
     radius = np.minimum(np.cbrt(3 / (4 * np.pi) * parts.voxels * size.prod()), LARGEST_UM)
     widest = max(LARGEST_UM + RING_UM, 3 * SURROUND * COARSE_UM)
     halo = np.where(np.array(shape) > 1, np.ceil(widest / size), 0).astype(np.int64)
+    fine, coarse = _kernels(FINE_UM, size, shape), _kernels(COARSE_UM, size, shape)
 
     def measure(members: NDArray[np.int64]) -> NDArray[np.float64]:
         mine = voxels[members]
@@ -121,7 +123,7 @@ def measure_surroundings(
         box = tuple(map(slice, start.tolist(), stop.tolist()))
         values = as_measured(use.cache.read(raw, box), raw.name)
         taken = foreground.above(box, use.cache.read)
-        return _measure(values, taken, mine - start, radius[members], size, halo)
+        return _measure(values, taken, mine - start, radius[members], size, halo, fine, coarse)
 
     return use.measure(measure, len(FEATURES), parts.first, voxels, stage)
 
@@ -134,6 +136,8 @@ def _measure(
     radius: NDArray[np.float64],
     size: NDArray[np.float64],
     halo: NDArray[np.int64],
+    fine: _Kernels,
+    coarse: _Kernels,
 ) -> NDArray[np.float64]:
     results = np.empty((5, len(voxels)))
     ring = np.empty((2 * halo[0] + 1) * (2 * halo[1] + 1) * (2 * halo[2] + 1), np.float64)
@@ -151,8 +155,8 @@ def _measure(
             results[0, i] = middle
             results[1, i] = 1.4826 * select(ring[:n], (n - 1) // 2)
         results[2, i] = _peak(raw, voxels[i], size)
-        results[3, i] = _difference(raw, voxels[i], size, FINE_UM)
-        results[4, i] = _difference(raw, voxels[i], size, COARSE_UM)
+        results[3, i] = _difference(raw, voxels[i], fine)
+        results[4, i] = _difference(raw, voxels[i], coarse)
     return results
 
 
@@ -204,20 +208,29 @@ def _peak(raw: NDArray[Any], voxel: NDArray[np.int64], size: NDArray[np.float64]
     return highest
 
 
-@compiled
-def _difference(raw: NDArray[Any], voxel: NDArray[np.int64], size: NDArray[np.float64], sigma: float) -> float:
-    """Difference of two Gaussian means at a voxel; weights beyond the array do not count."""
+def _kernels(sigma: float, size: NDArray[np.float64], shape: tuple[int, ...]) -> _Kernels:
+    """Two Gaussians, as wide as `sigma` and as its surround, along z, y and x from their middle on."""
     wide = sigma * SURROUND
-    z0, z1 = _around(voxel, 0, 3 * wide, size, raw.shape[0])
-    y0, y1 = _around(voxel, 1, 3 * wide, size, raw.shape[1])
-    x0, x1 = _around(voxel, 2, 3 * wide, size, raw.shape[2])
-    near = np.exp(-0.5 * ((np.arange(x0, x1) - voxel[2]) * size[2] / sigma) ** 2)
-    far = np.exp(-0.5 * ((np.arange(x0, x1) - voxel[2]) * size[2] / wide) ** 2)
+    along = [np.arange(int(3 * wide / s) + 1 if n > 1 else 1) * s for s, n in zip(size.tolist(), shape)]
+    near, far = ([np.exp(-0.5 * (at / width) ** 2) for at in along] for width in (sigma, wide))
+    return near[0], near[1], near[2], far[0], far[1], far[2]
+
+
+@compiled
+def _difference(raw: NDArray[Any], voxel: NDArray[np.int64], kernels: _Kernels) -> float:
+    """Difference of two Gaussian means at a voxel; weights beyond the array do not count."""
+    near_z, near_y, near_x, far_z, far_y, far_x = kernels
+    z0, z1 = max(0, voxel[0] - near_z.size + 1), min(raw.shape[0], voxel[0] + near_z.size)
+    y0, y1 = max(0, voxel[1] - near_y.size + 1), min(raw.shape[1], voxel[1] + near_y.size)
+    x0, x1 = max(0, voxel[2] - near_x.size + 1), min(raw.shape[2], voxel[2] + near_x.size)
+    near, far = np.empty(x1 - x0), np.empty(x1 - x0)
+    for x in range(x0, x1):
+        near[x - x0], far[x - x0] = near_x[abs(x - voxel[2])], far_x[abs(x - voxel[2])]
     inner = outer = inner_weight = outer_weight = 0.0
     for z in range(z0, z1):
         for y in range(y0, y1):
-            squared = ((z - voxel[0]) * size[0]) ** 2 + ((y - voxel[1]) * size[1]) ** 2
-            a, b = np.exp(-0.5 * squared / sigma**2), np.exp(-0.5 * squared / wide**2)
+            dz, dy = abs(z - voxel[0]), abs(y - voxel[1])
+            a, b = near_z[dz] * near_y[dy], far_z[dz] * far_y[dy]
             sum_near = sum_far = 0.0
             for x in range(x0, x1):
                 value = float(raw[z, y, x])

@@ -137,16 +137,28 @@ class LocalBackground:
         """Median, and spread if wanted, at single voxels: shape (fields, n) for voxels of shape (n, 3)."""
         found = np.empty((self._fields, len(voxels)), np.float32)
         # brick by brick: voxels far apart do not ask for all nodes between them
-        extents = np.array([n * p for n, p in zip(self._brick, self._window.pitch)])
-        _, brick = np.unique(voxels // extents, axis=0, return_inverse=True)
-        order = np.argsort(brick.ravel(), kind="stable")
-        for members in np.split(order, np.cumsum(np.bincount(brick.ravel()))[:-1]) if len(voxels) else ():
+        for members in self._by_brick(voxels) if len(voxels) else ():
             mine = voxels[members]
             low, high = mine.min(axis=0), mine.max(axis=0) + 1
             at, nodes = self._around(tuple(map(slice, low.tolist(), high.tolist())))
             for field, one in zip(found, nodes):
                 field[members] = _at_points(one, mine - low + np.array(at), self._window.pitch)
         return found
+
+    def _by_brick(self, voxels: NDArray[np.int64]) -> list[NDArray[np.intp] | slice]:
+        """Which voxels lie in each brick."""
+        extents = [n * p for n, p in zip(self._brick, self._window.pitch)]
+        low, high = voxels.min(axis=0), voxels.max(axis=0)
+        first = [int(v) // n for v, n in zip(low, extents)]
+        counts = [int(v) // n - a + 1 for v, n, a in zip(high, extents, first)]
+        if max(counts) == 1:
+            return [slice(None)]
+        number = _brick_numbers(voxels, _triple(extents), _triple(first), _triple(counts))
+        if np.prod(counts) <= 2**16:
+            number = number.astype(np.uint16)  # which numpy sorts by digits, much faster
+        order = np.argsort(number, kind="stable")
+        ends = np.flatnonzero(np.diff(number[order])) + 1
+        return list(np.split(order, ends))
 
     def _around(self, box: Box) -> tuple[Triple, NDArray[np.float32]]:
         """The nodes around a box, and the place of its first voxel relative to the first of them, in voxels."""
@@ -350,6 +362,20 @@ def _subtracted(
                 start = k * pitch[2] - at[2]
                 for x in range(max(start, 0), min(start + pitch[2], voxels.shape[2])):
                     out[z, y, x] = (np.float32(voxels[z, y, x]) - (left + share[x - start] * rise)) / scale
+    return out
+
+
+@compiled
+def _brick_numbers(voxels: NDArray[np.int64], extents: Triple, first: Triple, counts: Triple) -> NDArray[np.int64]:
+    """Raster number of each voxel's brick, among those from the first on."""
+    out = np.empty(len(voxels), np.int64)
+    for i in range(len(voxels)):
+        z, y, x = (
+            voxels[i, 0] // extents[0] - first[0],
+            voxels[i, 1] // extents[1] - first[1],
+            voxels[i, 2] // extents[2] - first[2],
+        )
+        out[i] = (z * counts[1] + y) * counts[2] + x
     return out
 
 
