@@ -23,6 +23,7 @@ from ecc_rf.errors import FormatError, SettingError
 from ecc_rf.near import advice, missing_file
 from ecc_rf.objects import ObjectModel
 from ecc_rf.record import write_text
+from ecc_rf.small_files import read_small
 
 _NAMES = tuple(field.name for field in fields(CellFinder))
 
@@ -47,8 +48,8 @@ def read_settings(path: str | Path) -> CellSettings:
     if not file.is_file():
         raise missing_file(path)
     try:
-        stored = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        stored = tomllib.loads(read_small(file))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"This is no file of settings: {error}", where=str(path)) from error
     cells, model = stored.pop("cells", {}), stored.pop("objects_model", None)
     if not isinstance(cells, dict) or not isinstance(model, str | None):

@@ -16,6 +16,7 @@ from typing import Any
 from ecc_rf.errors import EccError
 from ecc_rf.ilp import IlastikProject
 from ecc_rf.image_statistics import ImageStatistics, image_statistics
+from ecc_rf.small_files import parsed
 from ecc_rf.volumes import Volume
 
 OTHER_VOXEL = 1.1  # along an axis, from which on voxels are of another size
@@ -58,7 +59,7 @@ class TrainedOn:
     @classmethod
     def from_text(cls, text: str) -> TrainedOn:
         """What `text` gave; raises ValueError, KeyError or TypeError if it is something else."""
-        stored = json.loads(text)
+        stored = parsed(text)
         if stored["version"] != 1:
             raise ValueError("version")
         voxels, error = stored["voxels"], stored["error"]

@@ -11,6 +11,8 @@ import pytest
 
 from ecc_rf import IlastikProject, PixelClassifier, errors, open_volume
 from ecc_rf.blocks import parse_memory
+from ecc_rf.blocks.owner import Owner
+from ecc_rf.blocks.remote import Backend
 from ecc_rf.volumes import create_volume
 
 Provoke = Callable[[Path, Path], object]  # the fixtures' folder, an empty folder
@@ -45,6 +47,22 @@ def _exists(fixtures: Path, tmp: Path) -> object:
     return create_volume(tmp / "out.npy", (4, 4), "u1", "yx")
 
 
+def _busy(fixtures: Path, tmp: Path) -> object:
+    with Owner(tmp), Owner(tmp):
+        pass
+
+
+def _resumed(fixtures: Path, tmp: Path) -> object:
+    """An unfinished output of another shape."""
+    for rows in (4, 5):
+        create_volume(tmp / "out.npy", (rows, 4), "u1", "yx", resume=True).suspend()
+    return None
+
+
+def _workers(fixtures: Path, tmp: Path) -> object:
+    return _classify(fixtures, tmp, processes=Backend("dask", "nowhere"))
+
+
 CASES: dict[type[errors.EccError], Provoke] = {
     errors.MissingFileError: lambda fixtures, tmp: open_volume(tmp / "absent.h5"),
     errors.FormatError: lambda fixtures, tmp: open_volume(tmp / "image.xyz"),
@@ -62,6 +80,9 @@ CASES: dict[type[errors.EccError], Provoke] = {
     errors.ImageValueError: lambda fixtures, tmp: _classify(fixtures, tmp, np.full((30, 30, 30), np.nan)),
     errors.OutputExistsError: _exists,
     errors.OutputError: _unwritable,
+    errors.OutputBusyError: _busy,
+    errors.ResumeError: _resumed,
+    errors.WorkerError: _workers,
     errors.MemoryBudgetError: lambda fixtures, tmp: _classify(fixtures, tmp, memory="1MB"),
 }
 
@@ -71,10 +92,14 @@ def _all(kind: type[errors.EccError]) -> set[type[errors.EccError]]:
 
 
 def test_every_class_has_a_case() -> None:
-    """Those of a resumed run are provoked where resuming is tested."""
     own = {kind for kind in _all(errors.EccError) if kind.__module__ == errors.__name__}
-    resumed = {errors.ResumeError, errors.OutputBusyError, errors.WorkerError}
-    assert own - {errors.EccError} - resumed == set(CASES)
+    assert own - {errors.EccError} == set(CASES)
+
+
+def test_classes_of_other_modules_are_kinds_of_these() -> None:
+    """A damaged chunk, say, is a FormatError that knows its place: whoever catches the kinds catches them all."""
+    for kind in _all(errors.EccError) - {errors.EccError}:
+        assert any(issubclass(kind, known) for known in CASES), kind
 
 
 @pytest.mark.parametrize("kind", CASES, ids=lambda kind: kind.__name__)

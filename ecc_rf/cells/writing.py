@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecc_rf.errors import FormatError, SettingError
+from ecc_rf.errors import EccError, FormatError, SettingError
 from ecc_rf.near import missing_file
+from ecc_rf.small_files import check_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +110,13 @@ def read_cells(path: str | Path) -> pd.DataFrame:
     if not file.is_file():
         raise missing_file(path)
     try:
-        cells = pd.read_parquet(file) if file.suffix.lower() == ".parquet" else pd.read_csv(file)
+        if file.suffix.lower() == ".parquet":
+            check_parquet(file)
+            cells = pd.read_parquet(file)
+        else:
+            cells = pd.read_csv(file)
+    except EccError:
+        raise
     except ImportError as error:
         raise SettingError(_NO_PYARROW, where=str(path), do="pip install pyarrow, or give a .csv.") from error
     except (OSError, ValueError) as error:  # what pandas and pyarrow raise on a damaged file derives from these

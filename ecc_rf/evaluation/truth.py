@@ -15,8 +15,9 @@ from ecc_rf.cells.components import Foreground, find_objects
 from ecc_rf.cells.inputs import Channel, ProbabilityScale
 from ecc_rf.cells.measure import centres
 from ecc_rf.cells.passes import Resources
-from ecc_rf.errors import FormatError, SettingError
+from ecc_rf.errors import EccError, FormatError, SettingError
 from ecc_rf.near import missing_file
+from ecc_rf.small_files import check_parquet, check_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,9 +156,17 @@ def read_points(file: Path) -> pd.DataFrame:
     try:
         if file.suffix.lower() == ".xml":
             return _read_cellfinder(file)
-        return pd.read_parquet(file) if file.suffix.lower() == ".parquet" else pd.read_csv(file)
-    except (OSError, ValueError, SyntaxError) as error:  # a damaged XML is a SyntaxError
+        if file.suffix.lower() == ".parquet":
+            check_parquet(file)
+            return pd.read_parquet(file)
+        return pd.read_csv(file)
+    except EccError:
+        raise
+    except (OSError, ValueError, SyntaxError, RecursionError) as error:  # a damaged XML is a SyntaxError
         raise FormatError(f"This is no list of points: {error}", where=str(file)) from error
+
+
+_LARGEST_XML = 1 << 30  # bytes; a brain of a million cells has 200 MB
 
 
 def _read_cellfinder(file: Path) -> pd.DataFrame:
@@ -166,6 +175,9 @@ def _read_cellfinder(file: Path) -> pd.DataFrame:
 
     import pandas as pd
 
+    check_size(file, _LARGEST_XML)
+    if b"<!ENTITY" in file.read_bytes():  # with which a short text claims a long one
+        raise FormatError("The list defines entities.", where=str(file), do="Save it anew.")
     rows = []
     for kind in ElementTree.parse(file).getroot().iter("Marker_Type"):
         if (kind.findtext("Type") or "").strip() == "1":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecc_rf.errors import FormatError, MissingFileError, SettingError
+from ecc_rf.small_files import check_size, parsed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +96,7 @@ def read_judgements(paths: Sequence[str | Path]) -> tuple[list[Judgement], dict[
         )
     text = next(iter(settings), "{}")
     try:
-        stored = json.loads(text)
+        stored = parsed(text)
     except ValueError:
         stored = None
     if not isinstance(stored, dict):
@@ -107,6 +107,7 @@ def read_judgements(paths: Sequence[str | Path]) -> tuple[list[Judgement], dict[
 def _read(path: Path, sheet: int) -> tuple[list[Judgement], str]:
     if not path.is_file():
         raise MissingFileError("There is no such file.", where=str(path), do="Check the path.")
+    check_size(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets put a byte order mark before it
             reader = csv.DictReader(file, strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ecc_rf.errors import FormatError, SettingError
+from ecc_rf.small_files import parsed
+from ecc_rf.volumes.limits import LONGEST_METADATA
 from ecc_rf.volumes.paths import split_path
 
 ATTRIBUTE = "ecc_rf_normalization"  # of a volume that is normalised
@@ -98,15 +99,23 @@ def read_from_volume(path: str | Path) -> dict[str, Any] | None:
     if parts.format.module == "hdf5":
         import h5py
 
+        from ecc_rf.volumes.hdf5_heap import checked_attribute
+
         # a file that is missing or damaged is reported where it is opened as a volume
-        with contextlib.suppress(OSError, RuntimeError, KeyError), h5py.File(parts.file, "r") as file:
+        with (
+            contextlib.suppress(OSError, RuntimeError, KeyError, ValueError),
+            h5py.File(parts.file, "r") as file,
+        ):
             names = [parts.inner] if parts.inner else list(file)
             found = [file[name] for name in names if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-            text = next((node.attrs[ATTRIBUTE] for node in found if ATTRIBUTE in node.attrs), None)
+            texts = (checked_attribute(node, ATTRIBUTE, str(path)) for node in found)
+            text = next((text for text in texts if text is not None), None)
     elif parts.format.module == "ome_zarr":
         metadata = parts.file / "zarr.json"
         with contextlib.suppress(OSError, ValueError, AttributeError):
-            text = json.loads(metadata.read_text()).get("attributes", {}).get(ATTRIBUTE)
+            if not metadata.is_file() or metadata.stat().st_size > LONGEST_METADATA:
+                return None  # a pipe, or what is refused where it is opened as a volume
+            text = parsed(metadata.read_text()).get("attributes", {}).get(ATTRIBUTE)
     if text is None:
         return None
     stored = _parsed(text, str(path))
@@ -116,7 +125,7 @@ def read_from_volume(path: str | Path) -> dict[str, Any] | None:
 
 def _parsed(text: Any, where: str) -> dict[str, Any]:
     try:
-        stored = json.loads(text)
+        stored = parsed(text)
         return dict(stored)
     except (TypeError, ValueError) as error:
         raise FormatError("The stored normalisation is damaged.", where=where) from error

@@ -19,6 +19,7 @@ from ecc_rf.errors import EccError, FormatError, SettingError
 from ecc_rf.forest import RandomForest
 from ecc_rf.forest.tree import Tree
 from ecc_rf.near import missing_file
+from ecc_rf.small_files import parsed
 from ecc_rf.volumes.base import write_errors
 from ecc_rf.volumes.unfinished import UnfinishedOutput
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _FORMAT = "ecc_rf object model"
 _VERSION = 1
+_ATTRIBUTES = ("format", "version", "features", "cut", "finder", "training")
+_MOST_NUMBERS = 100_000_000  # nodes of all trees: a thousand trees of fifty thousand candidates
 _FIELDS = ("feature", "threshold", "left", "right", "leaf_probability", "leaf_weight")
 
 FEATURES = (
@@ -114,19 +117,22 @@ class ObjectModel:
         """
         import h5py
 
+        from ecc_rf.volumes.hdf5_heap import checked_attribute
+
         if not Path(path).is_file():
             raise missing_file(path)
         try:
             with h5py.File(path, "r") as file:
-                if file.attrs.get("format") != _FORMAT or file.attrs.get("version") != _VERSION:
+                said = {name: checked_attribute(file, name, str(path)) for name in _ATTRIBUTES}
+                if said["format"] != _FORMAT or said["version"] != _VERSION:
                     raise FormatError("This is no object model of this version.", where=str(path))
                 if not all(isinstance(file.get(name, getlink=True), h5py.HardLink) for name in file):
                     raise FormatError("The model leads out of its file.", where=str(path))
-                if tuple(json.loads(file.attrs["features"])) != FEATURES:
+                if tuple(parsed(said["features"])) != FEATURES:
                     raise FormatError("The model wants other features.", where=str(path), do="Train it again.")
-                arrays = {name: file[name][()] for name in ("nodes", "leaves", *_FIELDS)}
-                cut = float(file.attrs["cut"])
-                finder, training = (dict(json.loads(file.attrs[name])) for name in ("finder", "training"))
+                arrays = {name: _array(file, name, str(path)) for name in ("nodes", "leaves", *_FIELDS)}
+                cut = float(said["cut"])
+                finder, training = (dict(parsed(said[name])) for name in ("finder", "training"))
             forest = _forest(arrays, str(path))
         except EccError:
             raise
@@ -135,6 +141,24 @@ class ObjectModel:
         if not 0 <= cut <= 1:
             raise FormatError(f"The model's cut is {cut}.", where=str(path), do="Train it again.")
         return cls(forest, cut, finder, training)
+
+
+def _array(file: Any, name: str, where: str) -> NDArray[Any]:
+    """An array of the model, if the file can hold what it claims."""
+    from ecc_rf.volumes.hdf5_chunks import read_region
+    from ecc_rf.volumes.hdf5_storage import refuse_false_claims, refuse_foreign_storage
+
+    dataset = file[name]
+    refuse_foreign_storage(dataset, where)
+    refuse_false_claims(dataset, where)
+    if dataset.ndim > 2 or dataset.dtype.kind not in "iuf" or dataset.size > _MOST_NUMBERS:
+        raise FormatError(
+            f"The model has {name} of {dataset.dtype} and the shape {dataset.shape}; expected at most "
+            f"{_MOST_NUMBERS:,} numbers.",
+            where=where,
+            do="Train it again.",
+        )
+    return read_region(dataset)
 
 
 def _forest(arrays: Mapping[str, NDArray[Any]], where: str) -> RandomForest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from ecc_rf.cells.writing import read_cells
 from ecc_rf.errors import EccError, FormatError, MissingFileError
 from ecc_rf.reporting.report import write_report
+from ecc_rf.small_files import parsed, read_small
 from ecc_rf.volumes import Volume, open_volume
 
 _TABLES = ("cells.csv", "cells.parquet")
@@ -91,7 +91,7 @@ def read_record(directory: Path) -> dict[str, Any]:
             "There is no run.json.", where=str(directory), do="Give the folder that `ecc-rf run -o` wrote."
         )
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parsed(read_small(path))
         for name in ("image", "project", "settings", "notes", "prediction", "versions", "seconds", "voxel_size_um_zyx"):
             record[name]
         record["settings"]["cells"]["threshold"]

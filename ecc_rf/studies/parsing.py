@@ -12,6 +12,7 @@ from typing import Any
 
 from ecc_rf.cells import CellFinder
 from ecc_rf.errors import EccError, FormatError, MissingFileError, SettingError
+from ecc_rf.small_files import read_small
 from ecc_rf.studies.locating import Place, line_of, lines_of
 from ecc_rf.studies.patterns import file_of, matches
 from ecc_rf.studies.study import Brain, Marker, Study, VoxelSize, safe_name
@@ -50,9 +51,9 @@ def read_study(path: str | Path) -> Study:
             "There is no such study file.", where=str(path), do="Check the path, or begin with ecc-rf batch --example."
         )
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_small(file)
         stored = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"This is no TOML: {error}.", where=str(path), do="Mend the line that is named.") from error
     reader = _Reader(file, stored, lines_of(text))
     study = reader.study()

@@ -82,7 +82,8 @@ class _Decoder:
         if self._shuffled and width > 1:
             values = np.ascontiguousarray(values.reshape(width, -1).T).ravel()
         whole = values.view(self._dataset.dtype).reshape(self._chunks)
-        return whole[tuple(slice(0, part.stop - part.start) for part in region)]
+        inside: NDArray[Any] = whole[tuple(slice(0, part.stop - part.start) for part in region)]
+        return inside
 
 
 def _stored(dataset: h5py.Dataset, corner: tuple[int, ...], size: int) -> bytes | None:

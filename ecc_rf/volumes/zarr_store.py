@@ -251,7 +251,7 @@ class _Bounded:
     _kind = ""
 
     def _decode_sync(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> Buffer:
-        size = int(np.prod(chunk_spec.shape, dtype=float)) * chunk_spec.dtype.item_size
+        size = int(np.prod(chunk_spec.shape, dtype=float)) * chunk_spec.dtype.to_native_dtype().itemsize
         found = decompressed(self._kind, chunk_bytes.to_bytes(), size)
         return chunk_spec.prototype.buffer.from_bytes(found)
 
@@ -272,7 +272,7 @@ class _Blosc(_Bounded, BloscCodec):
 
 
 @dataclass
-class _BoundedCompressor(numcodecs.abc.Codec):
+class _BoundedCompressor(numcodecs.abc.Codec):  # type: ignore[misc]
     """Of Zarr 2; only decodes."""
 
     kind: str
