@@ -11,8 +11,9 @@ from ecc_rf.errors import FormatError
 LARGEST_TEXT = 64 << 20
 """Bytes of a text: a record of a run, or some hundred thousand judgements, has a tenth of it."""
 
-MOST_NUMBERS_PER_BYTE = 1000
-"""Numbers of a Parquet table for each byte of its file: columns of one value shrink almost without limit."""
+MOST_NUMBERS_PER_BYTE = 20
+"""Numbers of a Parquet table for each byte of its file. Columns of one value shrink almost without limit, but positions
+of cells do not: real tables have less than one."""
 
 
 def read_small(path: Path) -> str:
