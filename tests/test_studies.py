@@ -6,6 +6,9 @@ import csv
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -77,7 +80,7 @@ def test_one_broken_brain(tmp_path: Path, fixtures: Path, capsys: pytest.Capture
 def test_crash_of_a_process(tmp_path: Path, fixtures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is killed is a failure of that run."""
     plan = plan_study(make_study(tmp_path, fixtures), tmp_path / "out", only=["PV/m1", "PV/m2"])
-    monkeypatch.setattr("ecc_rf.studies.running.carry_out", die_at_m1)
+    monkeypatch.setattr("ecc_rf.studies.running._carry_out_alone", die_at_m1)
     outcomes = run_study(plan, Machine(isolated=True))
     assert [o.status for o in outcomes] == ["not run"] * 3 + ["failed", "failed", "not run"]
     assert "killed" in outcomes[3].error and "is alive" in outcomes[4].error
@@ -204,3 +207,18 @@ def test_interruption_leaves_the_table(tmp_path: Path, fixtures: Path, monkeypat
         run_study(plan)
     assert statuses(tmp_path / "out") == {"cFos/m1": "failed", **dict.fromkeys(NAMES[1:], "not run")}
     assert Outcome(plan.jobs[0], "not run").record == {}
+
+
+def test_ctrl_c(tmp_path: Path, fixtures: Path) -> None:
+    """As a terminal sends it, to all processes: one message, and nobody is left behind."""
+    study, output = make_study(tmp_path, fixtures), tmp_path / "out"
+    command = [sys.executable, "-m", "ecc_rf", "batch", str(study), "-o", str(output)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stderr is not None
+    told = process.stderr.readline()
+    assert "1 of 6: cFos/m1" in told
+    os.killpg(process.pid, signal.SIGINT)
+    told = process.stderr.read()  # ends when every process has ended that could write to it
+    assert process.wait(timeout=60) == 130
+    assert "Traceback" not in told and "0 of 6 results are there; run the same command again" in told
+    assert statuses(output) == dict.fromkeys(NAMES, "not run")

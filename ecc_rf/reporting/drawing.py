@@ -70,7 +70,7 @@ def drawing(
     height: float = 2.9,
     *,
     vector: bool = True,
-    margins: tuple[float, float, float, float] = (0.75, 0.55, 0.15, 0.3),
+    margins: tuple[float, float, float, float] = (0.75, 0.55, 0.3, 0.3),
 ) -> Iterator[tuple[Drawing, Axes]]:
     """One pair of axes of this size in inches; at the end the figure has its image.
 

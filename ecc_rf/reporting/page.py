@@ -20,7 +20,7 @@ a { color: #005a8c; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .7rem; margin: 1.1rem 0; }
 .tile { background: #f3f6f9; border-left: 4px solid #0072B2; border-radius: 4px; padding: .55rem .8rem; }
 .tile b { display: block; font-size: 1.35rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
-.tile.first b { font-size: 2.1rem; color: #005a8c; }
+.tile.first b { font-size: 2.1rem; color: #005a8c; } .tile.long b { font-size: 1.5rem; line-height: 1.6; }
 .tile span { font-size: .88rem; color: #444; overflow-wrap: anywhere; }
 .notes { background: #fff6e0; border-left: 4px solid #E69F00; border-radius: 4px;
   padding: .5rem .9rem; margin: 1rem 0; }
@@ -77,7 +77,8 @@ def text(value: Any) -> str:
 def tiles(entries: Iterable[tuple[str, str]]) -> str:
     """Figures that matter, each with what it is; the first is the largest."""
     shown = "".join(
-        f'<div class="tile{" first" if number == 0 else ""}"><b>{text(value)}</b><span>{text(name)}</span></div>'
+        f'<div class="tile{" first" if number == 0 else ""}{" long" if number == 0 and len(value) > 7 else ""}">'
+        f"<b>{text(value)}</b><span>{text(name)}</span></div>"
         for number, (value, name) in enumerate(entries)
     )
     return f'<div class="tiles">{shown}</div>'

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,6 +17,7 @@ from typing import Any, Literal
 
 from ecc_rf.blocks import Progress, SilentProgress, TerminalProgress
 from ecc_rf.blocks.checkpoint import remove_tree
+from ecc_rf.compiling import announce
 from ecc_rf.errors import EccError
 from ecc_rf.pipeline import run
 from ecc_rf.record import write_json
@@ -162,20 +166,63 @@ def _attempt(job: Job, machine: Machine, execute: Callable[[Job, Machine], None]
 
 
 @contextmanager
+def _inherited_deafness() -> Iterator[None]:
+    """Processes that are started meanwhile never hear Ctrl-C: this one does, when they are started, and tells them."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_sigmask"):
+        yield  # only the main thread hears it; Windows
+        return
+    heard: list[int] = []
+    # the mask is what they inherit; it is that of this thread alone, and others may be given the signal
+    handler = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if heard:
+        raise KeyboardInterrupt
+
+
+def _carry_out_alone(job: Job, machine: Machine) -> None:
+    """A run in a process of its own, which is stopped by the signal to terminate as by Ctrl-C."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    announce(None if machine.quiet else lambda text: print(f"ecc-rf: {text}", file=sys.stderr, flush=True))
+    try:
+        carry_out(job, machine)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
 def _executor(machine: Machine) -> Iterator[Callable[[Job, Machine], None]]:
     """Runs jobs here, or in another process, which is replaced if it dies."""
     if not machine.isolated:
         yield carry_out
         return
     pool: list[ProcessPoolExecutor] = []
+    others = set(multiprocessing.active_children())
 
     def execute(job: Job, machine: Machine) -> None:
         if not pool:
             pool.append(ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")))
+        future = None
         try:
-            pool[0].submit(carry_out, job, machine).result()
+            with _inherited_deafness():  # Ctrl-C that came meanwhile is heard on leaving it
+                future = pool[0].submit(_carry_out_alone, job, machine)
+            future.result()
         except BrokenProcessPool:
             pool.pop().shutdown()
+            raise
+        except KeyboardInterrupt:
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            if future is not None:
+                wait([future])  # until what is done of the run is safe
             raise
 
     try:
