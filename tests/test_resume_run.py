@@ -17,7 +17,7 @@ from ecc_rf.blocks.remote import Backend
 from ecc_rf.cli import main
 from ecc_rf.pipeline import RunSettings, run
 from tests.dying import Killing
-from tests.jobs import Job, limited
+from tests.jobs import Job, limited, start_slowly
 from tests.killing import run_killed, tree
 
 RESULTS = ["cells.csv", "objects.ome.zarr", "probability.ome.zarr", "run.json"]
@@ -55,7 +55,9 @@ def whole(job: Job) -> Path:
 def interrupted(job: Job) -> Path:
     """A run that was killed while it classified."""
     output = job.folder / "killed"
-    start(job, output).kill()
+    process = start(job, output)
+    process.kill()
+    process.communicate()
     return output
 
 
@@ -143,18 +145,12 @@ def test_nothing_old_lies_beside_new_results(job: Job, whole: Path, tmp_path: Pa
     (output / "notes.txt").write_text("mine")
     argv = [*job.argv(output, "--no-probability", "--overwrite")]
     argv.remove("--objects")
-    process = start_masks(job, output, argv)
+    process = start_slowly(argv, ledger_folder(output / "mask.ome.zarr"), "classify")
     assert names(output) == ["mask.ome.zarr.ledger", "mask.ome.zarr.unfinished", "notes.txt", "run.json.ledger"]
     process.kill()
     process.communicate()
     assert main(argv) == 0
     assert names(output) == ["cells.csv", "mask.ome.zarr", "notes.txt", "run.json"]
-
-
-def start_masks(job: Job, output: Path, argv: list[str]) -> subprocess.Popen[str]:
-    from tests.jobs import start_slowly
-
-    return start_slowly(argv, ledger_folder(output / "mask.ome.zarr"), "classify")
 
 
 def test_of_several_images_those_that_are_finished_are_skipped(
@@ -163,7 +159,7 @@ def test_of_several_images_those_that_are_finished_are_skipped(
     second = Path(shutil.copy2(image, tmp_path / "second.h5"))
     output = tmp_path / "out"
     argv = ["run", job.command[1], str(image), str(second), *job.argv(output)[3:]]
-    process = job_start(argv, ledger_folder(output / "second/probability.ome.zarr"))
+    process = start_slowly(argv, ledger_folder(output / "second/probability.ome.zarr"), "classify")
     process.kill()
     process.communicate()
     before = (output / "corner/run.json").stat().st_mtime_ns
@@ -175,12 +171,6 @@ def test_of_several_images_those_that_are_finished_are_skipped(
     shutil.rmtree(output / "second")
     assert main(argv) == 0
     assert (output / "corner/run.json").stat().st_mtime_ns == before
-
-
-def job_start(argv: list[str], ledger: Path) -> subprocess.Popen[str]:
-    from tests.jobs import start_slowly
-
-    return start_slowly(argv, ledger, "classify")
 
 
 def test_parts_and_finish(job: Job, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
