@@ -59,7 +59,8 @@ the least that can.
 
 Printed by `python benchmarks/memory.py` in {minutes:.0f} minutes: an image of {shape} voxels in uint16, 2 workers.
 *Planned* is what `-v` says, *measured* the largest resident set of the process, in MB. *least* is the budget that the
-command asks for when it is given too little. **{over} of {runs} runs went over their budget.** `cells` takes what it is given: it prints no plan.
+command asks for when it is given too little. **{over} of {runs} runs went over their budget.**
+`cells` takes what it is given: it prints no plan.
 
 {tables}
 What is not in the budget: the table of cells (about 0.5 kB each), and what the operating system keeps of files in its

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ecc_rf.volumes import create_volume, open_volume
+from tests.jobs import BLOCK, blobs
 from tests.killing import ROOT, Kill, run_killed, tree
 
 FIXTURES = Path(__file__).resolve().parents[1] / "data" / "fixtures"
@@ -33,24 +34,43 @@ class Case:
         Of the folder with the inputs and the path of the output.
     same : function
         Of the files of two outputs.
+    proof : str
+        In the output: what is there when it is complete; empty: the output itself.
     """
 
     output: str
     argv: Callable[[Path, Path], list[str]]
     same: Callable[[Files, Files], bool] = lambda a, b: a == b
+    proof: str = ""
 
 
 def _classify(inputs: Path, output: Path) -> list[str]:
     project, image = inputs / "cells.ilp", inputs / "brain.h5"
     return [
         *("classify", str(project), str(image), "-o", str(output), "-q"),
-        *("--labels", "1", "--dtype", "uint8", "--block", "16,32,32"),
+        *("--labels", "1", "--dtype", "uint8", "--block", BLOCK),
     ]
 
 
 def _convert(inputs: Path, output: Path) -> list[str]:
     # many pieces
     return ["convert", str(inputs / "large.npy"), str(output), "-q", "--memory", "290MB", "--workers", "4"]
+
+
+def _cells(inputs: Path, output: Path) -> list[str]:
+    volumes = [str(inputs / "blobs/probability.ome.zarr"), "--raw", str(inputs / "blobs/image.h5")]
+    return ["cells", *volumes, "-o", str(output), "-q", "--max-volume", "60", "--contrast", "--block", BLOCK]
+
+
+def _run(inputs: Path, output: Path) -> list[str]:
+    volumes = [str(inputs / "cells.ilp"), str(inputs / "brain.h5")]
+    return ["run", *volumes, "-o", str(output), "-q", "--objects", "--no-report", "--block", BLOCK]
+
+
+def _same_results(one: Files, other: Files) -> bool:
+    """All but the record, which holds times."""
+    found, expected = ({name: files[name] for name in files if name != "run.json"} for files in (one, other))
+    return found == expected and "run.json" in one
 
 
 CASES = {
@@ -60,6 +80,8 @@ CASES = {
     "convert to HDF5": Case("c.h5", _convert),
     "convert to TIFF": Case("c.tif", _convert),
     "convert to NIfTI": Case("c.nii.gz", _convert),
+    "cells": Case("cells.csv", _cells),
+    "run": Case("results", _run, _same_results, "run.json"),
 }
 
 
@@ -70,6 +92,8 @@ def make_inputs(folder: Path) -> Path:
         (folder / name).write_bytes((FIXTURES / name).read_bytes())
     with open_volume(FIXTURES / "brain.h5") as volume:
         brain = volume.read()
+    (folder / "blobs").mkdir()
+    blobs(folder / "blobs")
     large = np.tile(brain, (4, 2, 2))
     with create_volume(folder / "large.npy", large.shape, large.dtype, "zyx") as volume:
         volume[()] = large
@@ -103,7 +127,7 @@ def sessions(case: Case, inputs: Path, folder: Path, seed: str) -> Iterator[Sess
     """
     random_ = random.Random(seed)
     whole = folder / "whole" / case.output
-    report = run_killed(case.argv(inputs, whole), whole)
+    report = run_killed(case.argv(inputs, whole), whole / case.proof)
     expected, points, seconds = tree(whole), report["points"], report["seconds"]
     number = 0
     while True:
@@ -117,7 +141,7 @@ def sessions(case: Case, inputs: Path, folder: Path, seed: str) -> Iterator[Sess
                 if by_point
                 else ("seconds", random_.uniform(0, seconds * left))
             )
-        report = run_killed(case.argv(inputs, output), output, kills)
+        report = run_killed(case.argv(inputs, output), output / case.proof, kills)
         beside = besides(output)
         if beside:  # killed behind its last step; whoever comes next sweeps, here one that is told of the output
             subprocess.run([sys.executable, "-m", "ecc_rf", *case.argv(inputs, output)], cwd=ROOT, capture_output=True)

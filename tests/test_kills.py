@@ -9,7 +9,12 @@ import pytest
 from tests.kill_cases import CASES, kill, make_inputs
 
 KILLS = 3
-ELSEWHERE = ("classify", "classify to HDF5")  # killed in test_resume
+ELSEWHERE = (
+    "classify",
+    "classify to HDF5",
+    "cells",
+    "run",
+)  # killed in test_resume, test_resume_cells, test_resume_run
 
 
 @pytest.fixture(scope="module")
