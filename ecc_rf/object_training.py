@@ -19,6 +19,7 @@ from ecc_rf.judging.judgements import Judgement
 from ecc_rf.objects import ObjectModel, train_object_model
 from ecc_rf.objects.training import DEFAULT_CUT
 from ecc_rf.volumes.base import VoxelSize
+from ecc_rf.volumes.user_paths import is_there
 
 CANDIDATES = CellFinder(threshold=0.35, min_volume=2, smoothing_um=1.62, contrast=True)
 """Generous: what is no candidate can never become a cell."""
@@ -153,7 +154,7 @@ def train_from_judgements(
 
 
 def _refuse_existing(output: str | Path, overwrite: bool) -> None:
-    if Path(output).exists() and not overwrite:
+    if is_there(Path(output)) and not overwrite:
         raise OutputExistsError(
             "The model is there already.", where=str(output), do="Give another name, or --overwrite."
         )

@@ -138,8 +138,10 @@ def _prepare(folders: list[RunFolder], settings: RunSettings) -> dict[RunFolder,
 def result_folders(images: Sequence[str | Path], output: Path) -> list[Path]:
     """Where the results of each image belong: the output folder itself, or a folder in it per image.
 
-    >>> [str(p) for p in result_folders(["a/brain.h5/data", "b/brain.h5", "c.tif"], Path("out"))]
-    ['out/brain', 'out/brain_2', 'out/c']
+    Names that differ only in their case are one folder on some systems.
+
+    >>> [str(p) for p in result_folders(["a/brain.h5/data", "b/Brain.h5", "c.tif"], Path("out"))]
+    ['out/brain', 'out/Brain_2', 'out/c']
     """
     if len(images) == 1:
         return [output]
@@ -148,9 +150,9 @@ def result_folders(images: Sequence[str | Path], output: Path) -> list[Path]:
     for image in images:
         base = name = image_name(image)
         number = 1
-        while name in taken:
+        while name.casefold() in taken:
             number += 1
             name = f"{base}_{number}"
-        taken.add(name)
+        taken.add(name.casefold())
         folders.append(output / name)
     return folders

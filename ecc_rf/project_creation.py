@@ -12,7 +12,7 @@ from ecc_rf.ilp.links import LinkKind
 from ecc_rf.lane_normalization import LaneChoice, LaneNormalizer
 from ecc_rf.normalization.settings import read_from_volume
 from ecc_rf.volumes.base import VoxelSize
-from ecc_rf.volumes.user_paths import expanded
+from ecc_rf.volumes.user_paths import expanded, is_there
 
 
 def create(
@@ -45,7 +45,7 @@ def create(
             path, images, features, label_names, link=link, axes=axes, voxel_size=voxel_size, overwrite=overwrite
         )
     final = expanded(path)
-    if final.exists() and not overwrite:
+    if is_there(final) and not overwrite:
         raise OutputExistsError(
             "There is a file of this name already.", str(path), "Give another name, or replace it with --overwrite."
         )

@@ -14,7 +14,7 @@ from ecc_rf.lane_normalization import LaneChoice
 from ecc_rf.record import versions, write_json
 from ecc_rf.trained_on import TrainedOn
 from ecc_rf.training import Training, TrainingSettings, train_project
-from ecc_rf.volumes.user_paths import expanded
+from ecc_rf.volumes.user_paths import expanded, is_there
 
 
 def retrain(
@@ -121,7 +121,7 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
     OutputExistsError
         If there is a file of this name and `overwrite` is False.
     """
-    if expanded(path).exists() and not overwrite:
+    if is_there(expanded(path)) and not overwrite:
         raise OutputExistsError(
             "there is a file of this name already", str(path), "give another name, or replace it with --overwrite"
         )

@@ -54,7 +54,7 @@ class TrainedOn:
             "error": self.error,
             "images": [image.as_dict() for image in self.images],
         }
-        return json.dumps(record, ensure_ascii=False)
+        return json.dumps(record)  # in ASCII: names of files need not be text
 
     @classmethod
     def from_text(cls, text: str) -> TrainedOn:

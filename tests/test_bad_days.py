@@ -154,6 +154,73 @@ def test_names_with_spaces_and_quotes(
     assert sorted(path.name for path in tmp_path.rglob("*")) == sorted([name, f"{name}.npy", out.name])
 
 
+def commands(project: Path, image: Path, out: Path) -> dict[str, list[str]]:
+    """Every command that writes, by its name; what it writes is in a folder of its own, or a file."""
+    snap = out / "labels.nii.gz"
+    return {
+        "convert": ["convert", str(image), str(out / "copy.ome.zarr"), "-q"],
+        "train": ["train", str(project), "-o", str(out / "new.ilp"), "--trees", "3", "-q"],
+        "labels export": ["labels", "export", str(project), "0", "-o", str(snap)],
+        "labels import": ["labels", "import", str(project), "0", str(snap), "-o", str(out / "back.ilp")],
+        "relink": ["relink", str(project), f"0={image}", "-o", str(out / "linked.ilp")],
+        "normalize": ["normalize", str(image), "-o", str(out / "normalized"), "-q"],
+    }
+
+
+def run_all(project: Path, image: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, tuple[int, str]]:
+    results = {}
+    for name, arguments in commands(project, image, out).items():
+        status = main(arguments)
+        results[name] = status, capsys.readouterr().err
+    return results
+
+
+@pytest.mark.filterwarnings("ignore")  # of annotations that are few
+def test_every_command_in_odd_places(
+    tmp_path: Path, fixtures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / 'it\'s "a" $(touch x); ü∆ [z]* %s' / os.fsdecode(b"caf\xe9")
+    folder.mkdir(parents=True)
+    for name in ("cells.ilp", "brain.h5"):
+        (folder / name).write_bytes((fixtures / name).read_bytes())
+        (folder / name).chmod(0o444)
+    before = [(folder / name).read_bytes() for name in ("cells.ilp", "brain.h5")]
+    for name, (status, printed) in run_all(folder / "cells.ilp", folder / "brain.h5", folder, capsys).items():
+        assert status == 0, f"{name}: {printed}"
+    assert [(folder / name).read_bytes() for name in ("cells.ilp", "brain.h5")] == before
+    assert [path.name for path in tmp_path.iterdir()] == [folder.parent.name]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("place", ["a file", "a long name"])
+def test_every_command_where_nothing_can_be_written(
+    tmp_path: Path, fixtures: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    (tmp_path / "file").touch()
+    out = tmp_path / ("file" if place == "a file" else "x" * 300)
+    for name, (status, printed) in run_all(fixtures / "cells.ilp", fixtures / "brain.h5", out, capsys).items():
+        assert status == 2 and "ecc-rf: error: " in printed and "where: " in printed, f"{name}: {printed}"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_results_of_several_images_have_folders_of_their_own() -> None:
+    from ecc_rf.pipeline import result_folders
+
+    images = [
+        "a/brain.h5",
+        "b/brain.h5/data",
+        "c/Brain.tif",
+        "../../..h5",
+        "d/x.zarr/../../../etc",
+        ".zarr",
+        "e/brain_2.h5",
+    ]
+    folders = result_folders(images, Path("out"))
+    assert all(folder.parent == Path("out") and folder.name not in (".", "..") for folder in folders)
+    assert len({folder.name.casefold() for folder in folders}) == len(images)
+
+
 def test_names_that_are_no_text(tmp_path: Path, fixtures: Path, noise: np.ndarray) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()

@@ -23,6 +23,7 @@ from ecc_rf.forecast.probe import CONSTANT, MASKED, TISSUE, Done, Probe, is_one_
 from ecc_rf.forecast.stage import Forecast, Storage, storage
 from ecc_rf.volumes import open_volume
 from ecc_rf.volumes.array import ArrayVolume
+from ecc_rf.volumes.user_paths import is_there
 
 if TYPE_CHECKING:
     from ecc_rf.objects import ObjectModel
@@ -100,7 +101,7 @@ def forecast_cells(
     finder = finder or CellFinder()
     number, budget = resolve_workers(workers), parse_memory(memory)
     table = Path(output)
-    if table.exists() and not overwrite:
+    if is_there(table) and not overwrite:
         raise OutputExistsError(
             "The table is there already.", where=str(table), do="Give another name, or --overwrite to replace it."
         )

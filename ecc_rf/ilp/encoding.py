@@ -271,11 +271,11 @@ def decoded(value: Any, where: str) -> str:
 
 
 def write_text(group: h5py.Group, name: str, text: str) -> None:
-    """A string as ilastik writes it: of variable length, from UTF-8 bytes."""
-    group.create_dataset(name, data=text.encode("utf-8"))
+    """A string as ilastik writes it: of variable length, from UTF-8 bytes; of a name that is no text its own bytes."""
+    group.create_dataset(name, data=text.encode("utf-8", "surrogateescape"))
 
 
 def write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> h5py.Dataset:
     """A list of strings as ilastik writes it."""
-    data = np.array([text.encode("utf-8") for text in texts], dtype=object)
+    data = np.array([text.encode("utf-8", "surrogateescape") for text in texts], dtype=object)
     return group.create_dataset(name, data=data, dtype=h5py.string_dtype("ascii"))

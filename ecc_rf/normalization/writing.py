@@ -14,6 +14,7 @@ from ecc_rf.normalization.settings import ATTRIBUTE, Normalization, read_from_vo
 from ecc_rf.normalization.volume import NormalizedVolume
 from ecc_rf.volumes import AxisView, create_volume, open_volume
 from ecc_rf.volumes.paths import split_path
+from ecc_rf.volumes.user_paths import is_there
 
 FORMATS = {"h5": ".h5/data", "ome.zarr": ".ome.zarr"}
 _CHUNK = 64  # fixed, so that the file does not depend on the blocks
@@ -73,7 +74,7 @@ def normalize_images(
         if read_from_volume(image) is not None:
             raise SettingError("The image is normalised already.", where=str(image), do="Give the raw image.")
         file = split_path(output).file
-        if file.exists() and not overwrite:
+        if is_there(file) and not overwrite:
             raise OutputExistsError("There is an output of this name already.", where=str(file), do="--overwrite")
     workers, budget = resolve_workers(workers), parse_memory(memory)
     with ExitStack() as stack:
@@ -124,8 +125,9 @@ def _names(images: Sequence[str | Path]) -> list[str]:
     SettingError
         If two are the same: they would be written to the same file.
     """
-    names = [split_path(image).file.name.split(".")[0] for image in images]
+    names = [split_path(image).file.name.split(".")[0] or "image" for image in images]
+    folded = [name.casefold() for name in names]  # one file on some systems
     for name in names:
-        if names.count(name) > 1:
+        if folded.count(name.casefold()) > 1:
             raise SettingError(f"Several images are named {name}.", where=name, do="Normalise them into two folders.")
     return names

@@ -19,6 +19,7 @@ from ecc_rf.evaluation.matching import VoxelSize
 from ecc_rf.tuning.grid import FILTERED, SEARCHED, SettingsGrid
 from ecc_rf.tuning.tune import TruthVolume, Tuning, tune
 from ecc_rf.volumes import open_volume
+from ecc_rf.volumes.user_paths import is_there
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def tune_files(
                 where=name,
                 do="Give one for each probability volume, in the same order.",
             )
-    if output is not None and Path(output).exists() and not settings.overwrite:
+    if output is not None and is_there(Path(output)) and not settings.overwrite:
         raise OutputExistsError(
             "The settings are there already.", where=str(output), do="Give another name, or --overwrite."
         )
