@@ -17,7 +17,7 @@ from ecc_rf.volumes import AxisView, Volume
 QUANTILES = (0.01, 0.5, 0.999)
 _CANONICAL = "tczyx"
 _WHOLE = 2**18  # voxels up to which the sample is the whole image
-_PLACES = (5, 2, 2)  # along z, y, x
+_PLACES = (3, 3, 3)  # along z, y, x: odd, since the middle of an image is the last to lie outside of the sample
 _EXTENT = (4, 64, 64)  # of a place; in z no more than a chunk, since whole planes may have to be decoded for it
 
 
@@ -34,7 +34,7 @@ class ImageStatistics:
         Whether it is a plane, without depth.
     quantiles : tuple of tuple of float
         For each channel the values at `QUANTILES` of its voxels. Those that are exactly 0 (never imaged) or not finite
-        do not count; empty where no other was met.
+        do not count, nor do places of one value (outside of the sample); empty where no other was met.
     """
 
     name: str
@@ -76,7 +76,9 @@ def image_statistics(volume: Volume, *, values: bool = True) -> ImageStatistics:
     samples: list[list[NDArray[Any]]] = [[] for _ in range(view.shape[1])]
     for brick in _bricks(view) if values else ():
         for channel, found in enumerate(samples):
-            found.append(brick[:, channel].ravel())
+            piece = brick[:, channel].ravel()
+            if (piece != piece[0]).any():
+                found.append(piece)
     return ImageStatistics(
         volume.name,
         str(np.dtype(volume.dtype).newbyteorder("=")),
