@@ -127,6 +127,7 @@ def make_parser() -> MainParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for command in _COMMANDS:
         command.add(commands)
+    parser.set_defaults(parser=parser)  # for the command that completes the others
     return parser
 
 

@@ -31,11 +31,10 @@ def add(commands: Commands) -> None:
 
 
 def _run(a: argparse.Namespace) -> None:
-    from ecc_rf.cli import make_parser
     from ecc_rf.completion import completions, script
 
     if a.words:
-        for text, explained in completions(make_parser(), a.words):
+        for text, explained in completions(a.parser, a.words):
             print(f"{text}\t{explained}" if a.shell == "fish" and explained else text)
     else:
         print(script(a.shell), end="")
