@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ecc_rf import __version__, arguments, cli, export
-from ecc_rf.cells import finder
+from ecc_rf.cells import settings as finder
 from ecc_rf.cli import main, make_parser
 from ecc_rf.completion import FILES, completions, script
 from ecc_rf.features import backends
@@ -130,8 +130,8 @@ def test_a_typo_is_told_before_anything_slow_is_imported(words: list[str], fixtu
 def test_choices_are_those_of_the_modules() -> None:
     from ecc_rf.itksnap import ImportSettings
     from ecc_rf.normalization import writing
-    from ecc_rf.pipeline import FORMATS
     from ecc_rf.preview import PreviewSettings
+    from ecc_rf.run_settings import FORMATS
 
     assert (arguments.SPLITS, arguments.CONNECTIVITIES) == (finder.SPLITS, finder.CONNECTIVITIES)
     assert (arguments.INTENSITIES, arguments.NAN_CHOICES) == (finder.INTENSITIES, NAN_CHOICES)
@@ -175,7 +175,18 @@ def test_version_says_what_a_bug_report_needs(capsys: pytest.CaptureFixture[str]
 
 def test_options_have_the_same_meaning_everywhere() -> None:
     """One name has one kind of value; where it must have two, that is said here."""
-    of_two_kinds = {"--labels", "--objects", "--mask", "--raw", "--truth", "--scale", "--time", "--output", "--report"}
+    of_two_kinds = {
+        "--cells",
+        "--labels",
+        "--objects",
+        "--mask",
+        "--raw",
+        "--truth",
+        "--scale",
+        "--time",
+        "--output",
+        "--report",
+    }
     kinds: dict[str, set[tuple[object, object]]] = {}
     for leaf in leaves(make_parser()):
         for action in leaf.actions():

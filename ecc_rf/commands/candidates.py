@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
         "-o", "--output", metavar="DIR", required=True, help="folder for candidates.csv and sheet.html"
     )
     candidates.add_argument("--count", type=int, default=80, metavar="N", help="candidates to judge; default 80")
-    candidates.add_argument("--seed", type=int, default=0, help="another seed draws others; default 0")
+    candidates.add_argument("--seed", type=int, default=0, metavar="N", help="another seed draws others; default 0")
     candidates.add_argument(
         "--uncertain", action="store_true", help="prefer those of which the object model is least sure"
     )
