@@ -189,7 +189,7 @@ def main() -> None:
 
     plain = columns(*FEATURES)
     relative = columns(*(name for name in FEATURES if not name.endswith("probability")))
-    print("| idea | CV | other brains | other patches | cut |" + " best of each brain |", "|---" * 6 + "|", sep="\n")
+    print("| idea | CV | other brains | other patches | cut | own best |", "|---" * 6 + "|", sep="\n")
     for title, fit, rows in (
         ("mean probability alone", None, columns("mean_probability")),
         ("eleven features, forest", trees(), plain),

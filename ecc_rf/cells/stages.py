@@ -18,7 +18,7 @@ from ecc_rf.cells.passes import Form, Resources
 from ecc_rf.cells.settings import SearchSettings
 from ecc_rf.cells.smoothing import SmoothedChannel
 from ecc_rf.cells.splitting import Splitter, diameter_of
-from ecc_rf.cells.surroundings import contrast_columns
+from ecc_rf.cells.surroundings import contrast_columns, mean_contrast
 from ecc_rf.cells.table import VoxelSize, make_table
 from ecc_rf.errors import SettingError
 from ecc_rf.normalization.background import LocalBackground, Window
@@ -121,20 +121,20 @@ def find_cells(settings: SearchSettings, inputs: Inputs, use: Resources, *, keep
 
 
 def in_order(settings: SearchSettings, inputs: Inputs, cells: Parts) -> Parts:
-    """Those that are large and probable enough, in the order of their first voxels."""
+    """Those that are large and probable enough and stand out, in the order of their first voxels."""
     cells = cells[cells.voxels > settings.min_volume]
     if settings.low_threshold is not None:
         cells = cells[cells.peak > float(inputs.scale.limit(settings.threshold))]
+    if settings.min_contrast is not None:  # before anything else of them is measured
+        cells = cells[mean_contrast(cells) >= settings.min_contrast]
     return cells[np.argsort(cells.first)]
 
 
 def choose_cells(
     settings: SearchSettings, model: ObjectModel | None, table: pd.DataFrame, found: Found
 ) -> tuple[pd.DataFrame, Found]:
-    """The cells that stand out enough, and that the model takes for cells; their probability becomes a column."""
+    """The cells that the model takes for cells; their probability becomes a column."""
     kept = np.ones(len(table), bool)
-    if settings.min_contrast is not None:
-        kept &= table["contrast"].to_numpy() >= settings.min_contrast
     if model is not None:
         table = table.assign(cell_probability=model.probabilities(table))
         kept &= table["cell_probability"].to_numpy() >= (

@@ -35,6 +35,11 @@ FEATURES = ("ring_median", "ring_spread", "peak", "fine", "coarse")
 STAGE = "surroundings"
 
 
+def mean_contrast(parts: Parts) -> NDArray[np.float64]:
+    """Mean over the voxels of each cell of (raw - median) / spread."""
+    return parts.contrast / (CONTRAST * parts.voxels)
+
+
 def contrast_columns(
     foreground: Foreground, parts: Parts, voxel_size: tuple[float, float, float], use: Resources
 ) -> dict[str, NDArray[np.float64]]:
@@ -63,7 +68,7 @@ def contrast_columns(
     ring_spread = np.maximum(ring_spread, spread_floor(ring))
     mean = object_means(parts)
     return {
-        "contrast": parts.contrast / (CONTRAST * parts.voxels),
+        "contrast": mean_contrast(parts),
         "ratio": mean / np.maximum(median, LEAST_MEDIAN),
         "ring_contrast": (mean - ring) / ring_spread,
         "ring_relative": (mean - ring) / np.maximum(ring, LEAST_MEDIAN),
