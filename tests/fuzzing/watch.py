@@ -17,7 +17,7 @@ from pathlib import Path
 TRACEBACK = 70
 """Exit status of a child that ended with an exception that is no user's error."""
 
-_PATIENCE = 6
+_PATIENCE = 20
 
 _SPARE = 4 << 30  # address space beyond what the parent has: the machine must survive what is measured here
 
@@ -45,7 +45,7 @@ def watched(work: Callable[[], int | None], output: Path, limit: float) -> Endin
     """Fork, run `work` with stdout and stderr in a file, for no longer than `limit` seconds.
 
     They are seconds of a processor: how long a child takes else depends on what the machine does beside it. Whatever
-    waits for something that does not come is ended after six times as long.
+    waits for something that does not come is ended after twenty times as long, for others may be at work beside it.
     """
     sys.stdout.flush()
     sys.stderr.flush()
