@@ -20,8 +20,8 @@ from ecc_rf.judging import CandidateVolume, collect, draw_sample, find_candidate
 from ecc_rf.judging.job import write_sheet
 from ecc_rf.judging.outlines import outlines
 from ecc_rf.judging.sections import cut_sections, encode_sections
-from ecc_rf.objects import ObjectModel, train_object_model
-from ecc_rf.objects.training import DEFAULT_CUT, figures, suggest_cut
+from ecc_rf.objects import ObjectModel
+from ecc_rf.objects.training import DEFAULT_CUT
 from tests.easy_probabilities import FINDER, VOXEL, is_cell, write_probability
 
 
@@ -371,27 +371,6 @@ def test_trainings_that_are_refused(
     assert "between 0 and 1" in fails("--cut", "2")
     with pytest.raises(SystemExit):  # one or the other
         main([*arguments, *out, "--truth", str(fixtures / "truth.csv")])
-
-
-def test_weights_count_as_repetition(volume: CandidateVolume, fixtures: Path) -> None:
-    truly = is_cell(volume.table, fixtures)
-    taken = volume.table["mean_probability"].to_numpy() > 0.5
-    weights = np.where(truly, 3.0, 1.0)
-    repeat = np.repeat(np.arange(len(truly)), weights.astype(int))
-    assert figures(taken, truly, weights) == figures(taken[repeat], truly[repeat])
-    few = np.where(truly, 0.2, 1.0)
-    plain = train_object_model(volume.table, truly, seed=1)
-    told = train_object_model(volume.table, truly, weights=few, seed=1)
-    assert told.probabilities(volume.table).tobytes() == plain.probabilities(volume.table).tobytes()
-    assert told.training["out_of_bag"]["precision"] < plain.training["out_of_bag"]["precision"]
-    grown = train_object_model(volume.table, truly, weights=few, weigh_trees=True, seed=1)
-    assert grown.probabilities(volume.table).mean() < plain.probabilities(volume.table).mean() - 0.02
-
-
-def test_a_cut_from_a_plateau() -> None:
-    curve = [{"cut": cut, "f1": f1} for cut, f1 in ((0.1, 0.3), (0.2, 0.61), (0.3, 0.615), (0.4, 0.62), (0.5, 0.2))]
-    assert suggest_cut(curve) == 0.3
-    assert suggest_cut([{"cut": 0.1, "f1": 0.9}, {"cut": 0.2, "f1": 0.1}, {"cut": 0.3, "f1": 0.9}]) == 0.1
 
 
 def test_the_table_survives_a_spreadsheet(
