@@ -88,23 +88,35 @@ class _Decoder:
 
 def _stored(dataset: h5py.Dataset, corner: tuple[int, ...], size: int) -> bytes | None:
     """The bytes of a chunk; None if there are none, or a filter was left out."""
+    found = _direct(dataset, corner)
+    if found is None:
+        return None
+    skipped, stored = found
+    if len(stored) > size + size // 8 + 4096:  # more than what does not become smaller
+        raise FormatError(f"the chunk is stored in {len(stored):,} bytes; it holds {size:,}")
+    return None if skipped else stored
+
+
+def _direct(dataset: h5py.Dataset, corner: tuple[int, ...]) -> tuple[int, bytes] | None:
+    """The filters that were left out for a chunk, and its bytes as they are in the file; None if there are none."""
     try:
+        # Asked for first: of a chunk that was never written, HDF5 hands over a length that is none.
+        if dataset.id.get_chunk_info_by_coord(corner).byte_offset is None:
+            return None
         skipped, stored = dataset.id.read_direct_chunk(corner)
     except (OSError, RuntimeError, ValueError):
         return None
-    if len(stored) > size + size // 8 + 4096:  # more than what does not become smaller
-        raise FormatError(f"the chunk is stored in {len(stored):,} bytes; it holds {size:,}")
-    return None if skipped else bytes(stored)
+    return skipped, bytes(stored)
 
 
 def _check_chunk(dataset: h5py.Dataset, corner: tuple[int, ...], filters: _Filters) -> None:
     """Refuse a chunk of which a filter would make more than the chunk has."""
     elements = math.prod(dataset.chunks or ())
     size = elements * dataset.dtype.itemsize
-    try:
-        skipped, stored = dataset.id.read_direct_chunk(corner)
-    except (OSError, RuntimeError, ValueError):
+    found = _direct(dataset, corner)
+    if found is None:
         return
+    skipped, stored = found
     for k, (code, values) in reversed(list(enumerate(filters))):
         if skipped & (1 << k):
             continue
