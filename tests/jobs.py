@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ SLOW = """
 import sys, time
 from ecc_rf.blocks import checkpoint
 from ecc_rf.cells.components import Foreground
+from ecc_rf.cells.passes import Resources
 from ecc_rf.cli import main
 from ecc_rf.prediction import Prediction
 checkpoint.COMMIT_SECONDS = 0.0
@@ -34,6 +36,7 @@ def slowly(owner, name):
     setattr(owner, name, slow)
 slowly(Prediction, "compute")
 slowly(Foreground, "objects")
+slowly(Resources, "measure")
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -81,6 +84,12 @@ def start_slowly(argv: Sequence[str], ledger: Path, journal: str) -> subprocess.
         stdout=subprocess.DEVNULL,
     )
     wait_for(lambda: any(file.stat().st_size for file in ledger.glob(f"{journal}-*.journal")), process)
+    return process
+
+
+def hold(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
+    """Stop a process where it is: it stays at work for as long as a test wants."""
+    process.send_signal(signal.SIGSTOP)
     return process
 
 

@@ -252,7 +252,7 @@ def test_without_a_home(tmp_path: Path, project: str, noise: np.ndarray) -> None
     done = subprocess.run([*command, "--roi", REGION], env={**environment, "HOME": "/nowhere"}, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     lost = subprocess.run([*command[:4], "~nobody-of-this-name/p.ilp", *command[5:]], capture_output=True, text=True)
-    assert lost.returncode == 2 and "no such project" in lost.stderr
+    assert lost.returncode == 2 and "no such file" in lost.stderr
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path, project: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,7 +160,7 @@ GOOD = np.zeros((4, 5, 6), np.float32)
         ({"probability": "absent.h5"}, MissingFileError, "no such file"),
         ({"probability": np.zeros(4)}, AxesError, "1 dimensions"),
         ({"workers": 0}, SettingError, "workers"),
-        ({"memory": "1MB"}, MemoryBudgetError, "need at least"),
+        ({"memory": "1MB"}, MemoryBudgetError, "needs? at least"),
         ({"memory": "much"}, SettingError, "not an amount"),
         ({"block_shape": (4, 0, 4)}, SettingError, "at least 1"),
     ],

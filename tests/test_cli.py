@@ -79,7 +79,7 @@ def test_run(tmp_path: Path, project: str, brain: str, capsys: pytest.CaptureFix
     record = json.loads((out / "run.json").read_text())
     assert record["cells"] == len(cells) and record["voxel_size_um_zyx"] == [5, 2, 2]
     report = (out / "report.html").read_text()
-    assert report.count("<img") >= 5 and f"{len(cells)}</span> cells" in report
+    assert report.count("<img") >= 5 and f"<b>{len(cells)}</b>" in report
     assert [line for line in printed.err.splitlines() if "compiling for this machine" not in line] == []
 
 

@@ -367,7 +367,7 @@ def test_trainings_that_are_refused(
     assert "at least 5 of each" in fails()
     judge(folder, fixtures, judged)
     assert "not among those of the given volumes" in fails("--threshold", "0.5")
-    assert "whole volumes" in fails("--mask", "x.h5")
+    assert "whole volumes" in fails("--mask", str(fixtures / "brain.h5"))
     assert "between 0 and 1" in fails("--cut", "2")
     with pytest.raises(SystemExit):  # one or the other
         main([*arguments, *out, "--truth", str(fixtures / "truth.csv")])

@@ -19,7 +19,7 @@ from ecc_rf.blocks.checkpoint import ledger_folder
 from ecc_rf.cell_tables import find_cells
 from ecc_rf.cells import CellFinder, read_cells
 from ecc_rf.cli import main
-from tests.jobs import Job, blobs, limited
+from tests.jobs import Job, blobs, hold, limited
 from tests.killing import run_killed, tree
 
 TABLE, OBJECTS = "cells.csv", "objects.ome.zarr"
@@ -135,7 +135,7 @@ def test_parts_in_any_order_one_killed(
 ) -> None:
     output = tmp_path / TABLE
     objects = ["--objects", str(tmp_path / OBJECTS)]
-    process = job.start(output, *objects, "--part", "2/3")
+    process = hold(job.start(output, *objects, "--part", "2/3"))
     assert main(job.argv(output, *objects, "--part", "3/3")) == 0
     assert "blocks are left to other parts" in capsys.readouterr().out
     assert main(job.argv(output, *objects)) == 2  # the whole of it, while a part is at work

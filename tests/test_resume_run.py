@@ -17,7 +17,7 @@ from ecc_rf.blocks.remote import Backend
 from ecc_rf.cli import main
 from ecc_rf.pipeline import RunSettings, run
 from tests.dying import Killing
-from tests.jobs import Job, limited, start_slowly
+from tests.jobs import Job, hold, limited, start_slowly
 from tests.killing import run_killed, tree
 
 RESULTS = ["cells.csv", "objects.ome.zarr", "probability.ome.zarr", "run.json"]
@@ -175,7 +175,7 @@ def test_of_several_images_those_that_are_finished_are_skipped(
 
 def test_parts_and_finish(job: Job, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "a"
-    process = start(job, output, "--part", "2/3")
+    process = hold(start(job, output, "--part", "2/3"))
     assert main(job.argv(output, "--part", "1/3")) == 0
     assert "left to other parts" in capsys.readouterr().out
     assert main(job.argv(output)) == 2

@@ -172,7 +172,7 @@ def spread(grid: Grid) -> Iterator[Block]:
     """Blocks of a grid, each once, so that the first few are spread over all of it.
 
     >>> [block.index for block in spread(Grid((10,), (1,)))]
-    [0, 6, 2, 8, 4, 1, 7, 3, 9, 5]
+    [0, 6, 2, 8, 4, 7, 3, 9, 5, 1]
     """
     n = len(grid)
     seen: set[int] = set()

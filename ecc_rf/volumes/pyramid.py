@@ -46,7 +46,7 @@ def level_bytes(pieces: Sequence[int], dtype: np.dtype[Any]) -> int:
     """Bytes that it takes to build a file of a level: the file, and what it is made of bit by bit.
 
     >>> level_bytes((128, 128, 128), np.dtype("u2")) // 2**20
-    56
+    20
     """
     finer = math.prod(2 * min(n, _AT_ONCE) for n in pieces)
     return (2 * math.prod(pieces) + 6 * finer // 2) * dtype.itemsize
