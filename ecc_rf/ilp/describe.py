@@ -8,6 +8,7 @@ from ecc_rf.errors import EccError, NoForestError
 from ecc_rf.ilp.labels import LaneLabels
 from ecc_rf.ilp.lanes import Lane
 from ecc_rf.ilp.normalization_note import forest_digest
+from ecc_rf.ilp.vigra_forest import ForestSummary
 
 if TYPE_CHECKING:
     from ecc_rf.ilp.project import IlastikProject
@@ -42,7 +43,11 @@ def describe(project: IlastikProject) -> dict[str, Any]:
 
 def stale_reasons(project: IlastikProject) -> list[str]:
     """Why the stored forest is not that of the project's labels and features; none if it is or there is none."""
-    return _stale_reasons(project, [_labels(project, lane) for lane in project.lanes])
+    try:
+        summary = project.forest_summary()
+    except NoForestError:
+        return []
+    return _stale_reasons(project, summary, [_labels(project, lane) for lane in project.lanes])
 
 
 def _labels(project: IlastikProject, lane: Lane) -> LaneLabels | EccError:
@@ -121,7 +126,7 @@ def _forest(project: IlastikProject, labels: list[LaneLabels | EccError]) -> dic
         summary = project.forest_summary()
     except EccError as error:
         return {"problem": error.what}
-    reasons = _stale_reasons(project, labels)
+    reasons = _stale_reasons(project, summary, labels)
     return {
         "trees": sum(summary.trees_per_forest),
         "forests": len(summary.trees_per_forest),
@@ -133,11 +138,7 @@ def _forest(project: IlastikProject, labels: list[LaneLabels | EccError]) -> dic
     }
 
 
-def _stale_reasons(project: IlastikProject, labels: list[LaneLabels | EccError]) -> list[str]:
-    try:
-        summary = project.forest_summary()
-    except NoForestError:
-        return []
+def _stale_reasons(project: IlastikProject, summary: ForestSummary, labels: list[LaneLabels | EccError]) -> list[str]:
     reasons = []
     readable = [found for found in labels if isinstance(found, LaneLabels)]
     if len(readable) == len(labels):

@@ -7,6 +7,7 @@ none); storage in other files is refused; nothing is read before its type, rank 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ def open_project_file(path: Path) -> h5py.File:
 def place(node: h5py.Group | h5py.Dataset, name: str = "") -> str:
     """File and path inside it, for messages."""
     inner = "/".join(part for part in (str(node.name).strip("/"), name) if part)
-    return f"{node.file.filename}, {inner}" if inner else str(node.file.filename)
+    filename = os.fsdecode(h5py.h5f.get_name(node.id))  # as node.file.filename, which is ten times as slow
+    return f"{filename}, {inner}" if inner else filename
 
 
 def group_in(parent: h5py.Group, name: str) -> h5py.Group | None:

@@ -17,6 +17,7 @@ https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html
 from __future__ import annotations
 
 import math
+import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,14 +109,15 @@ class _Bytes:
     """The bytes of the file that holds an object. Addresses count from its superblock, offsets from its beginning."""
 
     def __init__(self, node: h5py.Group | h5py.Dataset, where: str) -> None:
-        if node.file.mode != "r":
-            node.file.flush()  # a file that is being written here
-        plist = node.file.id.get_create_plist()
+        file = h5py.h5i.get_file_id(node.id)
+        if file.get_intent() != h5py.h5f.ACC_RDONLY:
+            h5py.h5f.flush(file)  # a file that is being written here
+        plist = file.get_create_plist()
         self._base = plist.get_userblock()
         self._address, self._length = plist.get_sizes()
         self.descriptor = 4 + self._address + 4  # bytes of one: length, address, index
         self._where = where
-        self._file: BinaryIO = Path(node.file.filename).open("rb")  # noqa: SIM115 (closed by __exit__)
+        self._file: BinaryIO = Path(os.fsdecode(h5py.h5f.get_name(file))).open("rb")  # noqa: SIM115 (closed by __exit__)
         self._end = self._file.seek(0, 2)
         self._heaps: dict[int, dict[int, bytes]] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import tempfile
 from collections.abc import Sequence
@@ -47,3 +48,5 @@ def warmed(base: Base, commands: Sequence[str] = ()) -> None:
     with tempfile.TemporaryDirectory() as out, contextlib.redirect_stdout(io.StringIO()):
         for name in commands or COMMANDS:
             main(COMMANDS[name](base, base.project, Path(out)))
+    gc.collect()
+    gc.freeze()  # or every child would look through all that was imported, and so copy it

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -108,11 +108,9 @@ def mutants(base: Base, seed: int, work: Path, canary: Path) -> Iterator[tuple[i
         number += 1
 
 
-def campaign(
-    base: Base, count: int, seed: int, work: Path, commands: Sequence[str] = (), keep: Path | None = None
-) -> Table:
-    """So many mutants through the commands; bad ones are kept in a folder, with what was printed."""
-    names = commands or list(COMMANDS)
+def campaign(base: Base, counts: Mapping[str, int], seed: int, work: Path, keep: Path | None = None) -> Table:
+    """The first so many mutants through each command; bad ones are kept in a folder, with what was printed."""
+    names = [name for name, count in counts.items() if count]
     canary, out, printed = work / "canary", work / "out", work / "printed.txt"
     place = work / "project"
     place.mkdir(parents=True)
@@ -129,9 +127,9 @@ def campaign(
         known[name] = _result(name, out, printed), relevant(place / base.project.name)
     table = Table()
     for number, mutant, done in mutants(base, seed, place, canary):
-        if number == count:
+        if number == max(counts.values(), default=0):
             return table
-        for name in names:
+        for name in (name for name in names if number < counts[name]):
             _emptied(out)
             arguments = COMMANDS[name](base, mutant, out)
             ending = watched(lambda: main(arguments), printed, SECONDS)  # noqa: B023
@@ -218,20 +216,27 @@ def relevant(path: Path) -> str:
 def _write_contents(path: Path, target: Path) -> None:
     digest = hashlib.sha256()
 
-    def visit(name: str, node: h5py.Group | h5py.Dataset) -> None:
+    def visit(name: bytes, info: h5py.h5o.ObjInfo) -> None:
         # the planted bookmark, which is in every second mutant, and the names under which data are linked twice
-        if name.startswith("PixelClassification/Bookmarks"):
+        if name == b"." or name.startswith(b"PixelClassification/Bookmarks"):
             return
-        digest.update(name.encode(errors="surrogateescape"))
-        for key, value in sorted(node.attrs.items()):
-            digest.update(f"{key}={value!r}".encode(errors="surrogateescape"))
-        if isinstance(node, h5py.Dataset):
-            digest.update(f"{node.shape} {node.dtype}".encode())
-            digest.update(np.asarray(node[()]).tobytes() if node.dtype.kind != "O" else repr(node[()]).encode())
+        digest.update(name)
+        if info.num_attrs or info.type != h5py.h5o.TYPE_GROUP:  # a forest has hundreds of groups that say no more
+            _describe(file[name], digest)
 
     try:
         with h5py.File(path, "r") as file:
-            file.visititems(visit)
+            h5py.h5o.visit(file.id, visit, info=True)
     except Exception as error:  # any damage: other content
         digest.update(repr(error).encode())
     target.write_text(digest.hexdigest())
+
+
+def _describe(node: h5py.Group | h5py.Dataset, digest: hashlib._Hash) -> None:
+    """Attributes, type, shape and values of an object."""
+    if h5py.h5a.get_num_attrs(node.id):
+        for key, value in sorted(node.attrs.items()):
+            digest.update(f"{key}={value!r}".encode(errors="surrogateescape"))
+    if isinstance(node, h5py.Dataset):
+        digest.update(f"{node.shape} {node.dtype}".encode())
+        digest.update(np.asarray(node[()]).tobytes() if node.dtype.kind != "O" else repr(node[()]).encode())
