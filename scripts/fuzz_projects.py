@@ -3,6 +3,7 @@
 
     python scripts/fuzz_projects.py --count 1000 --keep offenders
     python scripts/fuzz_projects.py --base cells --commands info classify=100 --count 1000 --seed 7
+    python scripts/fuzz_projects.py --small --count 140 --commands info classify=7 train=2
 
 Made by a fixed seed from `data/fixtures/cells.ilp`, and from the real projects of ../shared where they are. Prints a
 table for every base; the exit status is 1 if anything happened that must not (see tests/fuzzing/campaign.py).
@@ -35,6 +36,9 @@ def run() -> int:
     parser.add_argument(
         "--commands", nargs="+", metavar="COMMAND[=N]", default=list(COMMANDS), help="N: fewer mutants; default: all"
     )
+    parser.add_argument(
+        "--small", action="store_true", help="of small copies, with few trees and label blocks: quicker"
+    )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep mutants here that did what they must not")
     a = parser.parse_args()
     counts = {}
@@ -49,7 +53,7 @@ def run() -> int:
         started, used = time.monotonic(), _processor_seconds()
         warmed(known[name], list(counts))
         with tempfile.TemporaryDirectory() as work:
-            table = campaign(known[name], counts, a.seed, Path(work), a.keep)
+            table = campaign(known[name], counts, a.seed, Path(work), a.keep, small=a.small)
         spent = f"{_processor_seconds() - used:.0f} s of a processor, {time.monotonic() - started:.0f} s"
         print(f"\n{name}: {max(counts.values())} mutants, seed {a.seed}, {spent}")
         print("\n".join([*table.lines(), *table.offenders]), flush=True)

@@ -26,12 +26,13 @@ def fuzzed(*arguments: str) -> None:
 
 @pytest.mark.parametrize("some", [BASES[::2], BASES[1::2]], ids=["even", "odd"])
 def test_mutants(some: list[str]) -> None:
-    """All through `info`, some through what takes longer: about a minute and a half of a processor in all."""
+    """All through `info`, some through what takes longer: about a minute and a half of a busy processor in all."""
     if not some:
         pytest.skip("the projects of ../shared are not here")
     every = MUTANTS // len(BASES)
     names = [argument for name in some for argument in ("--base", name)]
-    fuzzed(*names, "--count", str(every), "--commands", "info", f"classify={every // 20}", f"train={every // 70}")
+    shares = f"classify={every // 12}", f"train={every // 40}"
+    fuzzed(*names, "--small", "--count", str(every), "--commands", "info", *shares)
 
 
 @pytest.mark.parametrize("place", canaries.PLACES)

@@ -11,7 +11,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
@@ -21,6 +21,7 @@ import numpy as np
 from ecc_rf.cli import main
 from tests.fuzzing.damage import anchors, damaged
 from tests.fuzzing.structure import restructured
+from tests.fuzzing.trimming import trimmed
 from tests.fuzzing.watch import TRACEBACK, Ending, watched
 
 SECONDS = 10.0
@@ -108,14 +109,23 @@ def mutants(base: Base, seed: int, work: Path, canary: Path) -> Iterator[tuple[i
         number += 1
 
 
-def campaign(base: Base, counts: Mapping[str, int], seed: int, work: Path, keep: Path | None = None) -> Table:
-    """The first so many mutants through each command; bad ones are kept in a folder, with what was printed."""
+def campaign(
+    base: Base, counts: Mapping[str, int], seed: int, work: Path, keep: Path | None = None, *, small: bool = False
+) -> Table:
+    """The first so many mutants through each command; bad ones are kept in a folder, with what was printed.
+
+    They are made from the project itself, or from a small copy.
+    """
     names = [name for name, count in counts.items() if count]
     canary, out, printed = work / "canary", work / "out", work / "printed.txt"
     place = work / "project"
     place.mkdir(parents=True)
     for companion in base.companions:
         (place / companion.name).symlink_to(companion)
+    if small:
+        (work / "good").mkdir()
+        trimmed(base.project, work / "good" / base.project.name)
+        base = replace(base, project=work / "good" / base.project.name)
     shutil.copy(base.project, place / base.project.name)
     known: dict[str, tuple[str, str]] = {}
     for name in names:  # in this process first: what is imported and compiled now is there in every child
