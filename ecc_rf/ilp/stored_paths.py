@@ -6,6 +6,7 @@ folder or absolute, going on inside a container (``brain.h5/volume/data``), nami
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import itertools
 import os
@@ -90,15 +91,29 @@ def outer_and_inner(path: str) -> tuple[str, str]:
 
 def stored_places(path: str, folder: Path) -> Iterator[Path]:
     """Where a normalized path points to, seen from the project's folder; nothing for the drives of another system."""
-    if not is_absolute(path):
-        yield folder / path
-        return
-    try:
-        place = Path(path).expanduser()
-    except RuntimeError:  # the home of a user who does not exist here
-        return
-    if place.is_absolute():
-        yield place
+    for name in _spellings(path):
+        if not is_absolute(name):
+            yield folder / name
+            continue
+        try:
+            place = Path(name).expanduser()
+        except RuntimeError:  # the home of a user who does not exist here
+            continue
+        if place.is_absolute():
+            yield place
+
+
+def _spellings(path: str) -> Iterator[str]:
+    """A path, and the file's name of the same bytes if those are no UTF-8: then they were read as Latin-1.
+
+    >>> list(_spellings("café.h5")) == ["café.h5", os.fsdecode(b"caf\\xe9.h5")], list(_spellings("σ.h5"))
+    (True, ['σ.h5'])
+    """
+    yield path
+    with contextlib.suppress(UnicodeEncodeError):
+        name = path.encode("latin-1").decode("utf-8", "surrogateescape")
+        if os.name == "posix" and any("\udc80" <= letter <= "\udcff" for letter in name):
+            yield name
 
 
 def likely_places(path: str, folder: Path, search: Sequence[Path]) -> Iterator[Path]:
@@ -107,6 +122,11 @@ def likely_places(path: str, folder: Path, search: Sequence[Path]) -> Iterator[P
     >>> [str(place) for place in likely_places("C:/x/a.h5/data", Path("/p"), [Path("/s")])]
     ['/p/a.h5/data', '/p/x/a.h5/data', '/p/a.h5/data', '/s/x/a.h5/data', '/s/a.h5/data']
     """
+    for name in _spellings(path):
+        yield from _likely_places(name, folder, search)
+
+
+def _likely_places(path: str, folder: Path, search: Sequence[Path]) -> Iterator[Path]:
     outer, inner = outer_and_inner(path)
     parts = [part for part in outer.split("/") if part not in ("", ".", "..", "~") and not part.endswith(":")]
     first = max(0, len(parts) - _MOST_PARTS)
