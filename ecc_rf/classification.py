@@ -167,6 +167,8 @@ class Classification:
             point.watch()
         except BaseException:
             if not journal.done and point.part == WHOLE:
+                with suppress(OSError):  # it may have been made when the interrupt came
+                    remove_tree(point.unfinished)
                 point.drop()
             raise
         try:

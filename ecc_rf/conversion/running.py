@@ -249,6 +249,8 @@ class Running:
             self._keep_checks = not result.assembled
         except BaseException:
             if not journal.done:
+                with suppress(OSError):  # it may have been made when the interrupt came
+                    remove_tree(point.unfinished)
                 point.drop()
             raise
         try:
