@@ -16,7 +16,7 @@ from ecc_rf.cells.inputs import Channel
 from ecc_rf.cells.parts import RAW, Parts, raw_totals
 from ecc_rf.cells.passes import Resources
 from ecc_rf.compiling import compiled
-from ecc_rf.normalization.background import select
+from ecc_rf.normalization.selection import select_float64
 
 MODES = ("mean", "max", "local")
 STAGE = "intensity"
@@ -127,13 +127,18 @@ def _cube(raw: NDArray[Any], voxel: NDArray[np.int64], radius: int) -> NDArray[n
 
 @compiled
 def _quantile(values: NDArray[np.float64], quantile: float) -> float:
-    """As `numpy.quantile(values, quantile)`, step by step, so that the last bit is the same; reorders the values."""
+    """As `numpy.quantile(values, quantile)`, step by step, so that the last bit is the same."""
     at = quantile * (values.size - 1)
     below = int(np.floor(at))
-    a = select(values, below)
+    a = select_float64(values.copy(), below)
     if below + 1 >= values.size:
         return a
-    b = values[below + 1 :].min()
+    b, upto = np.inf, 0  # the next in order is the least that is more, unless there are several of `a`
+    for value in values:
+        upto += value <= a
+        b = min(b, value if value > a else np.inf)
+    if upto > below + 1:
+        b = a
     fraction = at - below
     if fraction >= 0.5:
         return float(b - (b - a) * (1 - fraction))

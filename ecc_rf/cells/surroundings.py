@@ -22,7 +22,8 @@ from ecc_rf.cells.measure import centre_voxels, object_means
 from ecc_rf.cells.parts import CONTRAST, Parts
 from ecc_rf.cells.passes import Resources
 from ecc_rf.compiling import compiled
-from ecc_rf.normalization.background import select, spread_floor
+from ecc_rf.normalization.background import spread_floor
+from ecc_rf.normalization.selection import select_float64
 
 GAP_UM, RING_UM = 1.5, 6.0
 LARGEST_UM = 12.0  # radius: a larger object is taken for a sphere of this one, so that the reach is bounded
@@ -146,6 +147,7 @@ def _measure(
 ) -> NDArray[np.float64]:
     results = np.empty((5, len(voxels)))
     ring = np.empty((2 * halo[0] + 1) * (2 * halo[1] + 1) * (2 * halo[2] + 1), np.float64)
+    chosen = np.empty_like(ring)  # selecting uses them up
     for i in range(len(voxels)):
         n = _ring(raw, taken, voxels[i], radius[i], size, ring, True)
         if n < _FEWEST:  # crowded: what surrounds it are other cells
@@ -154,11 +156,12 @@ def _measure(
             results[0, i] = raw[voxels[i, 0], voxels[i, 1], voxels[i, 2]]
             results[1, i] = 0
         else:
-            middle = select(ring[:n], (n - 1) // 2)
+            chosen[:n] = ring[:n]
+            middle = select_float64(chosen[:n], (n - 1) // 2)
             for k in range(n):
                 ring[k] = abs(ring[k] - middle)
             results[0, i] = middle
-            results[1, i] = 1.4826 * select(ring[:n], (n - 1) // 2)
+            results[1, i] = 1.4826 * select_float64(ring[:n], (n - 1) // 2)
         results[2, i] = _peak(raw, voxels[i], size)
         results[3, i] = _difference(raw, voxels[i], fine)
         results[4, i] = _difference(raw, voxels[i], coarse)

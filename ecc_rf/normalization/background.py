@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from ecc_rf.compiling import compiled
 from ecc_rf.errors import SettingError
+from ecc_rf.normalization.selection import select_float32
 
 Box = tuple[slice, ...]
 Read = Callable[[Box], NDArray[Any]]
@@ -240,36 +241,6 @@ def spread_floor(median: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @compiled
-def select(values: NDArray[Any], k: int) -> float:
-    """The value that sorting would put at place k; it is put there, larger ones behind it (Hoare's FIND, 1961).
-
-    numpy.partition would do, but takes five seconds to compile.
-
-    >>> values = np.array([5.0, 3.0, 9.0, 3.0, 1.0])
-    >>> select(values, 2), sorted(values[3:].tolist())
-    (3.0, [5.0, 9.0])
-    """
-    low, high = 0, values.size - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while pivot < values[j]:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if j < k:
-            low = i
-        if k < i:
-            high = j
-    return float(values[k])
-
-
-@compiled
 def _medians(
     samples: NDArray[np.float32], offset: Triple, count: Triple, step: Triple, reach: Triple, fields: int
 ) -> NDArray[np.float32]:
@@ -279,6 +250,7 @@ def _medians(
     """
     nodes = np.empty((fields, count[0], count[1], count[2]), np.float32)
     values = np.empty((2 * reach[0] + 1) * (2 * reach[1] + 1) * (2 * reach[2] + 1), np.float32)
+    chosen = np.empty_like(values)  # selecting uses them up
     for i in range(count[0]):
         z0, z1 = _clipped(offset[0] + i * step[0], reach[0], samples.shape[0])
         for j in range(count[1]):
@@ -291,12 +263,13 @@ def _medians(
                         for x in range(x0, x1):
                             values[n] = samples[z, y, x]
                             n += 1
-                middle = np.float32(select(values[:n], (n - 1) // 2))
+                chosen[:n] = values[:n]
+                middle = select_float32(chosen[:n], (n - 1) // 2)
                 nodes[0, i, j, k] = middle
                 if fields > 1:
                     for v in range(n):
                         values[v] = abs(values[v] - middle)
-                    nodes[1, i, j, k] = np.float32(1.4826) * np.float32(select(values[:n], (n - 1) // 2))
+                    nodes[1, i, j, k] = np.float32(1.4826) * select_float32(values[:n], (n - 1) // 2)
     return nodes
 
 
