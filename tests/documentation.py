@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.command_server import program
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
@@ -140,10 +142,11 @@ def run_blocks(page: Path, folder: Path, by_hand: Mapping[str, Callable[[str], N
 def _environment(folder: Path) -> dict[str, str]:
     programs = folder / ".programs"
     programs.mkdir(exist_ok=True)
-    for name, module in (("ecc-rf", "-m ecc_rf "), ("python", "")):
-        command = programs / name
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module}"$@"\n')
-        command.chmod(0o755)
+    if not (programs / "python").exists():
+        (programs / "ecc-rf").symlink_to(program())
+        # not a link, or the virtual environment would be lost
+        (programs / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        (programs / "python").chmod(0o755)
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "MPLBACKEND": "Agg"}
 
