@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import importlib
 import json
 import os
 import select
@@ -91,19 +92,13 @@ def _reaped() -> bool:
 
 def _warm() -> None:
     """Import what commands import, and load the compiled kernels; formats that keep threads alive are not used."""
-    import matplotlib.figure
-    import pandas
-    import scipy.ndimage
-    import sklearn.ensemble
-    import zarr  # noqa: F401
-
+    for name in ("matplotlib.figure", "pandas", "scipy.ndimage", "sklearn.ensemble", "zarr"):
+        importlib.import_module(name)
     from ecc_rf.cli import main
 
     with tempfile.TemporaryDirectory() as folder:
         fixtures = ROOT / "data" / "fixtures"
-        project, image, probability = (
-            str(p) for p in (fixtures / "cells.ilp", fixtures / "brain.h5", f"{folder}/p.npy")
-        )
+        project, image, probability = f"{fixtures}/cells.ilp", f"{fixtures}/brain.h5", f"{folder}/p.npy"
         commands: list[list[str]] = [
             ["classify", project, image, "-o", probability, "--workers", "1", "-q"],
             ["cells", probability, "--raw", image, "-o", f"{folder}/c.csv", "--workers", "1", "-q"],
@@ -139,8 +134,7 @@ def _become(connection: socket.socket) -> None:
 def _called(words: list[str]) -> int:
     from ecc_rf.cli import main
 
-    sys.stdin = open(0, encoding="utf-8", closefd=False)
-    out, errors = (open(n, "w", encoding="utf-8", closefd=False, buffering=1) for n in (1, 2))
+    sys.stdin, out, errors = (os.fdopen(n, "r" if n == 0 else "w", 1, "utf-8", closefd=False) for n in range(3))
     sys.stdout, sys.stderr = out, errors
     sys.argv = ["ecc-rf", *words]
     code: Any
