@@ -126,7 +126,7 @@ def test_nothing_slow_is_imported_for_a_typo_or_a_look(
     code = (
         "import sys\nfrom ecc_rf.cli import main\ntry:\n    status = main(sys.argv[1:])\nexcept SystemExit as exit:\n"
         "    status = exit.code\n"
-        "slow = {'numba', 'zarr', 'pandas', 'matplotlib', 'joblib', 'rich', 'scipy', 'sklearn'} & set(sys.modules)\n"
+        "slow = {'numba', 'zarr', 'pandas', 'matplotlib', 'joblib', 'scipy', 'sklearn'} & set(sys.modules)\n"
         f"sys.exit(f'imported {{slow}}, {{status}}' if slow or status != {status} else 0)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
