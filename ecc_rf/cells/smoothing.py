@@ -82,7 +82,7 @@ class SmoothedChannel(Channel):
         if self._table is None:
             every = np.arange(2 ** (8 * stored.dtype.itemsize), dtype=np.float64)
             self._table = self._scale.to_probability(every).astype(np.float32)
-        return np.take(self._table, stored)
+        return np.asarray(_looked_up(self._table, np.ascontiguousarray(stored)))
 
     def close(self) -> None:
         """Nothing: the volume belongs to another channel."""
@@ -107,6 +107,16 @@ def _mirrored(places: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     """
     around = places % (2 * n)
     return np.minimum(around, 2 * n - 1 - around)
+
+
+@compiled
+def _looked_up(table: NDArray[np.float32], stored: NDArray[Any]) -> NDArray[np.float32]:
+    """What the table has for each value; the table has all values of the type."""
+    out = np.empty(stored.shape, np.float32)
+    source, target = stored.ravel(), out.ravel()
+    for i in range(source.size):
+        target[i] = table[source[i]]
+    return out
 
 
 # Along an axis: the voxel in the middle first, then pairs outwards, whichever axis it is.
@@ -153,9 +163,12 @@ def _along_x(values: NDArray[np.float32], places: NDArray[np.int64], taps: NDArr
         for y in range(out.shape[1]):
             for x in range(places.size):
                 line[x] = values[z, y, places[x]]
-            for x in range(out.shape[2]):
-                out[z, y, x] = taps[0] * line[x + r]
+            # views that begin where they are read: of an index that might be negative no vector is made
+            row, middle = out[z, y], line[r:]
+            for x in range(row.size):
+                row[x] = taps[0] * middle[x]
             for k in range(1, r + 1):
-                for x in range(out.shape[2]):
-                    out[z, y, x] += taps[k] * (line[x + r - k] + line[x + r + k])
+                before, after = line[r - k :], line[r + k :]
+                for x in range(row.size):
+                    row[x] += taps[k] * (before[x] + after[x])
     return out
