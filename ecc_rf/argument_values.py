@@ -20,7 +20,11 @@ def parse_pairs(texts: Sequence[str], option: str) -> dict[int | str, str]:
         name, equals, value = text.partition("=")
         key = int(name) if name.strip().isdecimal() else name
         if not equals or not name or not value:
-            raise SettingError(f"{text!r} is not LANE=PATH", option, "give a lane's number or nickname, such as 0=a.h5")
+            raise SettingError(
+                f"{text!r} is not LANE=PATH",
+                option,
+                f"Say whose it is by a lane's number or nickname, such as 0={text or 'a.h5'}",
+            )
         if key in pairs:
             raise SettingError(f"lane {key} is named twice", option, "name it once")
         pairs[key] = value

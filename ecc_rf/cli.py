@@ -35,8 +35,8 @@ from ecc_rf.commands import (
 )
 from ecc_rf.errors import EccError
 from ecc_rf.library_notes import note_what_libraries_log
+from ecc_rf.messages import told
 from ecc_rf.parsing import Parser
-from ecc_rf.printable import printable
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         note_what_libraries_log()
         status: int | None = arguments.run(arguments)
     except EccError as error:
-        print(f"ecc-rf: error: {printable(str(error))}", file=sys.stderr)
+        print(f"ecc-rf: error: {told(error, parser.options_of(texts))}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt as stop:
         return _interrupted(str(stop))

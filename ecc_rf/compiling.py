@@ -22,9 +22,9 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-KEPT = "compiling for this machine, once; it takes about 20 s and is kept for later"
+KEPT = "compiling what is used for the first time; it takes up to a minute and is kept for later"
 NOT_KEPT = (
-    "compiling for this machine, about 20 s at every start: neither the installation nor a cache folder can be"
+    "compiling, up to a minute at every start: neither the installation nor a cache folder can be"
     " written to (NUMBA_CACHE_DIR names another one)"
 )
 

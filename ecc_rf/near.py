@@ -24,9 +24,10 @@ def near(word: str, known: Iterable[str], most: int = 3) -> list[str]:
     """
     by_lower: dict[str, str] = {}
     for name in known:
-        by_lower.setdefault(name.lower(), name)
-    found = difflib.get_close_matches(word.lower(), by_lower, n=most, cutoff=_LEAST)
-    likeness = [difflib.SequenceMatcher(None, name, word.lower()).ratio() for name in found]
+        by_lower.setdefault(name.lower().lstrip("-"), name)  # dashes are in all options, and would make them alike
+    sought = word.lower().lstrip("-")
+    found = difflib.get_close_matches(sought, by_lower, n=most, cutoff=_LEAST)
+    likeness = [difflib.SequenceMatcher(None, name, sought).ratio() for name in found]
     return [by_lower[name] for name, ratio in zip(found, likeness) if ratio > likeness[0] - _LESS]
 
 
@@ -63,6 +64,10 @@ def missing_file(path: str | Path, what: str = "There is no such file.") -> Miss
         file = Path(path).expanduser()
     except RuntimeError:  # no such home
         file = Path(path)
+    if _is_folder(file):
+        return MissingFileError(
+            "This is a folder, not a file.", str(path), f"Name a file in it: {_listed(_names(file))}."
+        )
     there = next((folder for folder in file.parents if _is_folder(folder)), None)
     if there is None:
         return MissingFileError(what, str(path), "Check the path.")
@@ -78,6 +83,11 @@ def missing_file(path: str | Path, what: str = "There is no such file.") -> Miss
     else:
         do = "Check the path."
     return MissingFileError(what, str(path), do)
+
+
+def _listed(names: list[str]) -> str:
+    more = ", …" if len(names) > _MOST_LISTED else ""
+    return (", ".join(sorted(names)[:_MOST_LISTED]) or "it is empty") + more
 
 
 def _is_folder(path: Path) -> bool:

@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from ecc_rf.errors import EccError
+from ecc_rf.messages import told
 from ecc_rf.near import advice
-from ecc_rf.printable import printable
 
+_NO_COMMAND = "Missing: which command."
 _REWORDED = (
+    (r"the following arguments are required: COMMAND", _NO_COMMAND),
     (r"the following arguments are required: (.+)", r"Missing: \1."),
     (r"(?:argument (\S+): )?invalid int value: (.+)", r"\1: \2 is no whole number."),
     (r"(?:argument (\S+): )?invalid float value: (.+)", r"\1: \2 is no number."),
@@ -29,6 +31,23 @@ _REWORDED = (
 )
 """What argparse says, and how it is said here; what is not in the list is printed as it is."""
 
+OTHER_WORDS = {
+    **dict.fromkeys(("count", "detect-cells", "process", "pipeline", "start", "execute"), "run"),
+    **dict.fromkeys(("predict", "segment", "headless", "export", "probability", "probabilities"), "classify"),
+    **dict.fromkeys(("detect", "find", "find-cells", "cell"), "cells"),
+    **dict.fromkeys(("open", "show", "napari", "display", "visualize", "visualise"), "view"),
+    **dict.fromkeys(("annotate", "import", "itksnap", "label", "strokes"), "labels"),
+    **dict.fromkeys(("create", "init", "project"), "new"),
+    **dict.fromkeys(("retrain", "fit", "learn"), "train"),
+    **dict.fromkeys(("score", "compare", "validate"), "evaluate"),
+    **dict.fromkeys(("study", "many", "all"), "batch"),
+    **dict.fromkeys(("judge", "sample"), "candidates"),
+    **dict.fromkeys(("describe", "inspect", "list", "ls"), "info"),
+    **dict.fromkeys(("resume", "continue", "merge", "join"), "finish"),
+    **dict.fromkeys(("threshold", "optimize", "optimise"), "tune"),
+}
+"""What people may call a command, where its name is not near enough to be found as mistyped."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser of one command, or of all."""
@@ -39,12 +58,15 @@ class Parser(argparse.ArgumentParser):
             if match := re.fullmatch(pattern, message, re.DOTALL):
                 message = match.expand(better).removeprefix(": ")
                 break
-        self.fail(message, f"{self.prog} --help shows every option.", usage=True)
+        do = f"{self.prog} --help shows every option."
+        if message == _NO_COMMAND:
+            do = f"Say {_either([f'{self.prog} {name}' for name in self.subcommands()])}."
+        self.fail(message, do, usage=True)
 
     def fail(self, what: str, do: str, *, usage: bool = False) -> NoReturn:
         """Print an error, in the form of an `EccError`, and exit with status 2."""
         where = re.sub(r"^usage: ", "", self.format_usage()).strip() if usage else self.prog
-        print(f"ecc-rf: error: {printable(str(EccError(what, where, do)))}", file=sys.stderr)
+        print(f"ecc-rf: error: {told(EccError(what, where, do))}", file=sys.stderr)
         sys.exit(2)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -58,8 +80,18 @@ class Parser(argparse.ArgumentParser):
                 )
         parsed, rest = super().parse_known_args(texts, namespace)
         if rest:  # here, and not by the parser of all commands, which does not know what this one takes
-            self.error(f"unrecognized arguments: {' '.join(rest)}")
+            self.fail(f"Not understood: {' '.join(rest)}.", self._left_over(texts, rest), usage=True)
         return parsed, rest
+
+    def _left_over(self, texts: Sequence[str], rest: Sequence[str]) -> str:
+        """What to do about arguments that nothing takes: most often they follow an option that takes one value."""
+        before = [text for text in texts[: texts.index(rest[0])] if text.startswith("-")] if rest[0] in texts else []
+        action = self._option_string_actions.get(before[-1]) if before and not rest[0].startswith("-") else None
+        if action is not None and action.nargs is None:
+            if isinstance(action, argparse._AppendAction):
+                return f"Write {before[-1]} before each of its values."
+            return f"{before[-1]} takes one value; put quotes around one with spaces."
+        return f"{self.prog} --help shows every option."
 
     def _own_options(self, texts: Sequence[str]) -> Iterator[str]:
         """Long options among the arguments that are this parser's: those of a command begin after its name."""
@@ -74,7 +106,13 @@ class Parser(argparse.ArgumentParser):
             return
         known = [str(choice) for choice in action.choices]
         if isinstance(action, argparse._SubParsersAction):
-            do = advice(str(value), known, f"{self.prog} --help lists the commands.")
+            do = f"{self.prog} --help lists the commands."
+            if str(value).lower() in OTHER_WORDS and OTHER_WORDS[str(value).lower()] in known:
+                do = f"Did you mean {OTHER_WORDS[str(value).lower()]}? {do}"
+            elif "." in str(value) and "run" in known:  # a project or an image
+                do = f"The command comes first: {self.prog} run {value} … {do}"
+            else:
+                do = advice(str(value), known, do)
             self.fail(f"There is no command {str(value)!r}.", do)
         name = "/".join(action.option_strings) or str(action.metavar or action.dest)
         self.fail(
@@ -84,6 +122,11 @@ class Parser(argparse.ArgumentParser):
     def options(self) -> list[str]:
         """Long options, as they are written."""
         return [option for option in self._option_string_actions if option.startswith("--")]
+
+    def options_of(self, texts: Sequence[str]) -> list[str]:
+        """Long options of the command that these arguments begin with."""
+        below = next((self.subcommands()[text] for text in texts if text in self.subcommands()), None)
+        return self.options() if below is None else below.options_of(texts[1:])
 
     def subcommands(self) -> dict[str, Parser]:
         """Commands by name; empty for the parser of a command without any."""

@@ -17,7 +17,7 @@ from ecc_rf.cells import settings as finder
 from ecc_rf.cli import main, make_parser
 from ecc_rf.completion import FILES, completions, script
 from ecc_rf.features import backends
-from ecc_rf.parsing import Parser
+from ecc_rf.parsing import OTHER_WORDS, Parser
 from ecc_rf.volumes import pyramid
 from ecc_rf.voxel_values import NAN_CHOICES
 from tests.conftest import ROOT
@@ -46,6 +46,12 @@ def leaves(parser: Parser) -> list[Parser]:
         ("rum a b", "Did you mean run?"),
         ("labels exprot", "Did you mean export?"),
         ("help trian", "Did you mean train?"),
+        ("count a.ilp b.h5", "Did you mean run?"),  # another word for it
+        ("PV.ilp b.h5", "The command comes first: ecc-rf run PV.ilp"),
+        ("labels", "Say ecc-rf labels export or ecc-rf labels import."),
+        ("run a.ilp b.h5 -o out --label 2", "Did you mean --level? ecc-rf"),  # and not --help, for its dashes
+        ("train a.ilp --labels 0=a 1=b -o c.ilp", "Write --labels before each of its values."),
+        ("cells a.h5 -o b c.csv", "-o takes one value"),
         ("run a.ilp b.h5 -o out --thresold 0.5", "Did you mean --threshold?"),
         ("run --thresold 0.5", "Did you mean --threshold?"),  # before what is missing
         ("cells a.h5 -o b.csv --split=watersheds", "Did you mean watershed?"),
@@ -82,14 +88,30 @@ def test_mistyped_files(
     (tmp_path / "folder/cells_final.csv").touch()
     assert "Did you mean cells.ilp?" in fails(capsys, "info", "cell.ilp")
     assert "Did you mean brain.h5/data?" in fails(capsys, "run", "cells.ilp", "brian.h5/data", "-o", "out")
-    assert "did you mean data?" in fails(capsys, "run", "cells.ilp", "brain.h5/dat", "-o", "out")
+    assert "Did you mean data?" in fails(capsys, "run", "cells.ilp", "brain.h5/dat", "-o", "out")
     assert f"Did you mean {tmp_path}/brain.h5?" in fails(capsys, "convert", f"{tmp_path}/brainn.h5", "out.npy")
     message = fails(capsys, "filter", "floder/cells_final.csv", "-o", "out.csv")
     assert "Did you mean folder/cells_final.csv?" in message
     assert "the folder holds cells_final.csv" in fails(capsys, "filter", "folder/x.csv", "-o", "out.csv")
     assert "holds no 'nowhere'" in fails(capsys, "info", "nowhere/at/all.ilp")
     assert "brain.h5" in fails(capsys, "run", "cells.ilp", "brain.h5", "-o", "out", "--mask", "brian.h5")
+    message = fails(capsys, "run", "cells.ilp", "folder", "-o", "out")
+    assert "This folder is no image." in message and "It holds none: check the path." in message
+    shutil.copy("brain.h5", "folder/b.h5")
+    assert "Name an image in it: folder/b.h5" in fails(capsys, "run", "cells.ilp", "folder", "-o", "out")
+    assert "Name a file in it: b.h5, cells_final.csv." in fails(
+        capsys, "evaluate", "folder", "--truth", "folder/cells_final.csv"
+    )
+    assert "ends in one of .h5" in fails(capsys, "classify", "cells.ilp", "brain.h5", "-o", "out")
+    assert "the project first, and then the image." in fails(capsys, "info", "brain.h5")
     assert not (tmp_path / "out").exists()
+    assert main(["convert", "brain.h5", "-o", "out.npy"]) == 0 and (tmp_path / "out.npy").exists()
+    assert "Two outputs" in fails(capsys, "convert", "brain.h5", "a.npy", "-o", "b.npy")
+
+
+def test_other_words_for_commands_lead_to_commands() -> None:
+    commands = make_parser().subcommands()
+    assert set(OTHER_WORDS.values()) <= set(commands) and not set(OTHER_WORDS) & set(commands)
 
 
 def test_mistyped_names(tmp_path: Path, fixtures: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -170,4 +170,10 @@ def test_the_command(tmp_path: Path, fixtures: Path, capsys: pytest.CaptureFixtu
     ):
         assert main(bad) == 2
         assert message in capsys.readouterr().err
+
+    # a table that has its positions in voxels and in µm says how large the voxels are
+    for name in ("a", "b"):
+        cells.assign(Z=cells.z * 5, Y=cells.y * 2, X=cells.x * 2).to_csv(tmp_path / f"cells_{name}.csv", index=False)
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == printed
     assert issubclass(SettingError, EccError)

@@ -235,7 +235,7 @@ def ledger_error(folder: Path, error: OSError) -> OutputError:
     return OutputError(
         f"The record of what is done cannot be written: {error.strerror or error}.",
         where=str(folder),
-        do="Make room, or mend the permissions; then run the same command again to go on.",
+        do="Make room, mend the permissions or give another folder; then run the same command again to go on.",
     )
 
 

@@ -65,6 +65,9 @@ class TerminalProgress:
 RECENT_SECONDS, RECENT_SHARE = 60.0, 0.25
 """How far back it is looked for the pace: so long, or this share of all the time if that is longer."""
 
+FEWEST_VOXELS = 10_000
+"""A stage of less is not one of voxels but, say, of settings that are tried: the rate is left out."""
+
 
 class Pace:
     """How fast a stage goes; what was found done counts for how much is left, not for how fast it goes.
@@ -96,7 +99,7 @@ class Pace:
 
     @property
     def rate(self) -> str:
-        return voxel_rate(*self._recent())
+        return voxel_rate(*self._recent()) if self.total >= FEWEST_VOXELS else ""
 
     @property
     def seconds_left(self) -> float | None:

@@ -33,7 +33,10 @@ def add(commands: Commands) -> None:
     convert.add_argument(
         "image", metavar="IN", help="OME-Zarr, HDF5, TIFF, folder or 'pattern*.tif' of TIFF planes, N5, NIfTI, NPY, …"
     )
-    convert.add_argument("output", metavar="OUT", help=".ome.zarr, .h5 (out.h5/name), .tif or .npy")
+    convert.add_argument("output", metavar="OUT", nargs="?", help=".ome.zarr, .h5 (out.h5/name), .tif or .npy")
+    convert.add_argument(
+        "-o", "--output", metavar="OUT", dest="named_output", help="the same, as other commands have it"
+    )
     convert.add_argument("--roi", type=parse_roi, metavar="ROI", help="region, for example z=10:50,y=0:512")
     convert.add_argument("--dtype", metavar="T", help="such as uint8; refused where a voxel would change")
     convert.add_argument(
@@ -68,7 +71,16 @@ def _convert(a: argparse.Namespace) -> None:
 
     from ecc_rf import console
     from ecc_rf.conversion import convert
+    from ecc_rf.errors import SettingError
 
+    given = [output for output in (a.output, a.named_output) if output is not None]
+    if len(given) != 1:
+        raise SettingError(
+            "No output is given." if not given else "Two outputs are given.",
+            " and ".join(given) or "ecc-rf convert",
+            "Name one: ecc-rf convert IN OUT",
+        )
+    (a.output,) = given
     if a.dry_run:
         _forecast(a)
         return

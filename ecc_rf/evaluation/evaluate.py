@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from ecc_rf.evaluation.matching import MatchingRule, Score, VoxelSize, match
 from ecc_rf.evaluation.truth import Truth, is_point_list, positions, read_points, read_truth
 from ecc_rf.volumes import open_volume
 from ecc_rf.volumes.paths import split_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def cases_of(
     groups : mapping of str to str, optional
         Name of each group and a shell pattern of its volumes' names: ``{"brain 1": "1008_*"}``.
     voxel_size : (z, y, x) in µm, optional
-        Default: what the masks say.
+        Default: what the masks say, or the tables, if they have positions in voxels and in µm.
 
     Raises
     ------
@@ -145,10 +148,11 @@ def cases_of(
     names = unique_names(truths)
     cases = []
     for table, path, name, group in zip(tables, truths, names, assign_groups(names, groups or {})):
-        size = voxel_size or recorded_voxel_size(path)
+        points = read_points(Path(table))
+        size = voxel_size or recorded_voxel_size(path) or table_voxel_size(points)
         if size is None:
             raise SettingError("The voxel size is not known.", where=str(path), do="Give --voxel-size Z,Y,X.")
-        detections = positions(read_points(Path(table)), size, str(table))
+        detections = positions(points, size, str(table))
         cases.append(Case(name, group, detections, read_truth(path, size), size))
     return cases
 
@@ -191,6 +195,33 @@ def assign_groups(names: Sequence[str], patterns: Mapping[str, str]) -> list[str
             )
         groups += fitting
     return groups
+
+
+def table_voxel_size(table: pd.DataFrame) -> VoxelSize | None:
+    """What a table says of the voxels, that has positions in voxels (z, y, x) and in µm (Z, Y, X).
+
+    >>> import pandas as pd
+    >>> table_voxel_size(pd.DataFrame([[0, 1, 2, 0, 2, 4], [3, 5, 2.5, 15, 10, 5]], columns=[*"zyxZYX"]))
+    (5.0, 2.0, 2.0)
+    """
+    import pandas as pd
+
+    if not {*"zyx", *"ZYX"} <= set(table.columns):
+        return None
+    found = []
+    for axis in "zyx":
+        voxels, lengths = (np.asarray(pd.to_numeric(table[name], errors="coerce")) for name in (axis, axis.upper()))
+        away = voxels > 0
+        if not away.any():
+            return None
+        size = float(np.median(lengths[away] / voxels[away]))
+        # the table is written with 14 digits; columns that mean something else differ by far more
+        if not (size > 0 and np.allclose(lengths, voxels * size, rtol=1e-6, atol=1e-6)):
+            return None
+        found.append(round(size, 9))
+    if found == [1.0, 1.0, 1.0]:  # the voxel size was not known when the table was written: Z, Y, X are voxels, too
+        return None
+    return found[0], found[1], found[2]
 
 
 def recorded_voxel_size(path: str | Path) -> VoxelSize | None:

@@ -98,7 +98,7 @@ def _nodes(group: h5py.Group) -> Iterator[h5py.Group | h5py.Dataset]:
             continue
         seen.add(address)
         if len(seen) > MOST_OBJECTS:
-            raise FormatError(f"has more than {MOST_OBJECTS:,} groups and datasets", place(group), _SAVE_ANEW)
+            raise FormatError(f"it has more than {MOST_OBJECTS:,} groups and datasets", place(group), _SAVE_ANEW)
         yield node
         for name in names_in(node) if isinstance(node, h5py.Group) else ():
             try:
@@ -107,7 +107,7 @@ def _nodes(group: h5py.Group) -> Iterator[h5py.Group | h5py.Dataset]:
             except EccError:
                 raise
             except Exception as error:  # of a damaged file, nearly every class there is
-                raise FormatError(f"cannot be read: {error}", place(node, name), _SAVE_ANEW) from error
+                raise FormatError(f"it cannot be read: {error}", place(node, name), _SAVE_ANEW) from error
 
 
 def _check_attributes(node: h5py.Group | h5py.Dataset, where: str) -> None:
@@ -116,10 +116,10 @@ def _check_attributes(node: h5py.Group | h5py.Dataset, where: str) -> None:
         at = f"{where}, attribute {name}"
         size = math.prod(stored.shape or ()) * stored.get_type().get_size()
         if size > LARGEST_ATTRIBUTE:
-            raise FormatError(f"claims {size:,} bytes; expected at most {LARGEST_ATTRIBUTE:,}", at, _SAVE_ANEW)
+            raise FormatError(f"it claims {size:,} bytes; expected at most {LARGEST_ATTRIBUTE:,}", at, _SAVE_ANEW)
         if _is_of_variable_length(stored.get_type()):
             if not is_variable_string(stored.dtype):
-                raise FormatError("is of a type that is not copied", at, _SAVE_ANEW)
+                raise FormatError("it is of a type that is not copied", at, _SAVE_ANEW)
             if stored.get_space().get_simple_extent_type() != h5py.h5s.NULL:
                 attribute_strings(node, name, at)
 
@@ -128,7 +128,7 @@ def _check_dataset(dataset: h5py.Dataset, where: str) -> None:
     refuse_false_claims(dataset, where)
     if _is_of_variable_length(dataset.id.get_type()):
         if not is_variable_string(dataset.dtype):
-            raise FormatError("is of a type that is not copied", where, _SAVE_ANEW)
+            raise FormatError("it is of a type that is not copied", where, _SAVE_ANEW)
         if dataset.shape is not None and not dataset.is_virtual and not dataset.external:
             dataset_strings(dataset, where)
 

@@ -44,7 +44,7 @@ def open_project_file(path: Path) -> h5py.File:
         raise missing_file(path, "there is no such project")
     if not path.is_file():  # to open a pipe would wait for ever
         raise FormatError(
-            "not an ilastik project: no HDF5 file but a folder, pipe or device",
+            "this is not an ilastik project: no HDF5 file but a folder, pipe or device",
             str(path),
             "give the .ilp file that ilastik saved",
         )
@@ -58,7 +58,7 @@ def open_project_file(path: Path) -> h5py.File:
         raise ProjectError("the project may not be read", str(path), "ask for permission to read it") from error
     except OSError as error:
         raise FormatError(
-            f"not an ilastik project: no HDF5 file, or one that is cut off or damaged ({error})",
+            f"this is not an ilastik project: no HDF5 file, or one that is cut off or damaged ({error})",
             str(path),
             "give the .ilp file that ilastik saved, or copy it anew",
         ) from error
@@ -81,7 +81,7 @@ def group_in(parent: h5py.Group, name: str) -> h5py.Group | None:
     """
     node = _member(parent, name)
     if node is not None and not isinstance(node, h5py.Group):
-        raise FormatError("is no group", place(parent, name), _SAVE_ANEW)
+        raise FormatError("it is no group", place(parent, name), _SAVE_ANEW)
     return node
 
 
@@ -104,14 +104,14 @@ def dataset_in(parent: h5py.Group, name: str, largest_compression: float = LARGE
     where = place(parent, name)
     with damage_reported(where):
         if not isinstance(node, h5py.Dataset) or node.shape is None:
-            raise FormatError("is no dataset with values", where, _SAVE_ANEW)
+            raise FormatError("it is no dataset with values", where, _SAVE_ANEW)
         refuse_foreign_storage(node, where)
         refuse_false_claims(node, where)
         refuse_wild_chunks(node, where)
         stored = int(node.id.get_storage_size())
         if node.nbytes > HARMLESS_BYTES and node.nbytes > stored * largest_compression:
             raise FormatError(
-                f"claims {node.nbytes:,} bytes by its shape {node.shape}, of which {stored:,} are stored",
+                f"it claims {node.nbytes:,} bytes by its shape {node.shape}, of which {stored:,} are stored",
                 where,
                 _SAVE_ANEW,
             )
@@ -121,13 +121,13 @@ def dataset_in(parent: h5py.Group, name: str, largest_compression: float = LARGE
 def _member(parent: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
     where = place(parent, name)
     if "/" in name:  # a path, of which only the last link would be checked
-        raise FormatError("is no name of a member", where, "give the name of a member, not a path")
+        raise FormatError("it is no name of a member", where, "give the name of a member, not a path")
     with damage_reported(where):
         link = parent.get(name, getlink=True)
         if link is None:
             return None
         if not isinstance(link, h5py.HardLink):
-            raise FormatError("is a link, which is not followed", where, "save the project with ilastik")
+            raise FormatError("it is a link, which is not followed", where, "save the project with ilastik")
         return parent[name]
 
 

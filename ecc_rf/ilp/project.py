@@ -283,7 +283,9 @@ def _checked_version(file: h5py.File, notes: list[str]) -> str:
         if {"Project", "DataSets"} & set(names_in(file)):
             raise _version_error(file, "0.5")
         raise ProjectError(
-            "not an ilastik project: no ilastikVersion is stored", str(file.filename), "give a project's .ilp file"
+            "this is not an ilastik project: no ilastikVersion is stored",
+            str(file.filename),
+            "give a project's .ilp file: the project first, and then the image",
         )
     if stored.dtype.kind == "f":  # only 0.5 wrote a number
         raise _version_error(file, "0.5")

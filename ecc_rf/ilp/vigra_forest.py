@@ -212,7 +212,7 @@ def _forest_groups(group: h5py.Group | None) -> list[h5py.Group]:
 def _group(parent: h5py.Group, name: str) -> h5py.Group:
     found = group_in(parent, name)
     if found is None:
-        raise FormatError("is missing", place(parent, name), _RETRAIN)
+        raise FormatError("it is missing", place(parent, name), _RETRAIN)
     return found
 
 
@@ -233,7 +233,7 @@ def _header(forest: h5py.Group) -> _Header:
 def _array(group: h5py.Group, name: str, kinds: str) -> NDArray[Any]:
     array = read_array(group, name, kinds=kinds, max_ndim=1, most=MOST_LABELS)
     if array is None:
-        raise FormatError("is missing", place(group, name), _RETRAIN)
+        raise FormatError("it is missing", place(group, name), _RETRAIN)
     return array.ravel()
 
 

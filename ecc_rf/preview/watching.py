@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ecc_rf.errors import EccError, SettingError
+from ecc_rf.messages import told
 
 INTERVAL = 0.5
 """Seconds between two looks at the files."""
@@ -74,6 +75,6 @@ def watch(
                     sleep(INTERVAL)
                     done = ()  # a state that no files have: it counts as a change
                     continue
-                report(str(error))
+                report(told(error) if isinstance(error, EccError) else str(error))
             tried, done = 0, state
         sleep(INTERVAL)

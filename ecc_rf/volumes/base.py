@@ -341,6 +341,7 @@ def write_errors(name: str) -> Iterator[None]:
     except EccError:
         raise
     except (OSError, RuntimeError) as error:  # h5py reports a full disk as either
+        why = (isinstance(error, OSError) and error.strerror) or error
         raise OutputError(
-            f"the file cannot be written: {error}", name, "check the free space and the permissions of the folder"
+            f"the file cannot be written: {why}", name, "check the free space and the permissions of the folder"
         ) from error

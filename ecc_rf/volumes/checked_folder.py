@@ -55,7 +55,7 @@ class CheckedFolder:
         if stat.S_ISDIR(found.st_mode):
             return None
         if not stat.S_ISREG(found.st_mode):
-            raise FormatError("is a pipe or a device, no file", str(file), "copy the image anew from where it came")
+            raise FormatError("it is a pipe or a device, no file", str(file), "copy the image anew from where it came")
         return found.st_size
 
 

@@ -26,14 +26,14 @@ def refuse_foreign_storage(dataset: h5py.Dataset, where: str) -> None:
     plist = dataset.id.get_create_plist()
     if plist.get_layout() == h5py.h5d.VIRTUAL or plist.get_external_count():
         raise FormatError(
-            "is stored in other datasets or files (virtual or external storage), which are not followed",
+            "it is stored in other datasets or files (virtual or external storage), which are not followed",
             where,
             "copy the data into an ordinary dataset",
         )
     filters = [plist.get_filter(k)[0] for k in range(plist.get_nfilters())]
     if foreign := [code for code in filters if code not in _BUILTIN_FILTERS]:
         raise FormatError(
-            f"is compressed with HDF5 filter {foreign[0]}, which needs a plug-in",
+            f"it is compressed with HDF5 filter {foreign[0]}, which needs a plug-in",
             where,
             "compress it anew: h5repack -f GZIP=1 OLD NEW",
         )
@@ -49,7 +49,9 @@ def refuse_false_claims(dataset: h5py.Dataset, where: str) -> None:
     # HDF5 knows the size since it opened the file: a forest has hundreds of datasets, and some disks answer slowly
     stored, size = int(dataset.id.get_storage_size()), int(h5py.h5i.get_file_id(dataset.id).get_filesize())
     if stored > size:
-        raise FormatError(f"claims {stored:,} bytes, more than the {size:,} of the file", where, "copy the file anew")
+        raise FormatError(
+            f"it claims {stored:,} bytes, more than the {size:,} of the file", where, "copy the file anew"
+        )
 
 
 def refuse_wild_chunks(dataset: h5py.Dataset, where: str) -> None:
@@ -66,7 +68,7 @@ def refuse_wild_chunks(dataset: h5py.Dataset, where: str) -> None:
     number = math.prod(-(-n // chunk) for n, chunk in zip(dataset.shape, dataset.chunks))
     if size > _LARGEST_CHUNK or number > _MOST_CHUNKS:
         raise FormatError(
-            f"is stored in {number:,} chunks of {size:,} bytes; expected at most {_MOST_CHUNKS:,} chunks "
+            f"it is stored in {number:,} chunks of {size:,} bytes; expected at most {_MOST_CHUNKS:,} chunks "
             f"of at most {_LARGEST_CHUNK:,} bytes",
             where,
             "store it anew in chunks of 64 voxels a side",

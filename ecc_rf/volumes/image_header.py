@@ -107,7 +107,7 @@ def check_image(stored: bytes, name: str, largest: int | None = None) -> None:
         )
     if claim.scans * claim.height * claim.width > MOST_DECODED:
         raise FormatError(
-            f"claims {claim.scans:,} scans of {claim.height:,} × {claim.width:,} voxels; "
+            f"it claims {claim.scans:,} scans of {claim.height:,} × {claim.width:,} voxels; "
             f"expected at most {MOST_DECODED:,} voxels in all",
             name,
             _CONVERT,

@@ -67,7 +67,7 @@ def check_extents(name: str, shape: Sequence[int]) -> None:
     """
     if any(not 0 <= extent <= LARGEST_EXTENT for extent in shape):
         raise FormatError(
-            f"claims the shape {_listed(shape)}; expected at most {LARGEST_EXTENT:,} voxels along an axis",
+            f"it claims the shape {_listed(shape)}; expected at most {LARGEST_EXTENT:,} voxels along an axis",
             name,
             "copy the file anew from where it came",
         )
@@ -96,7 +96,7 @@ def check_claim(name: str, shape: Sequence[int], itemsize: int, stored: int, lar
     size = math.prod(shape) * itemsize
     if size > HARMLESS_CLAIM and size > stored * largest:
         raise FormatError(
-            f"claims {size:,} bytes by its shape {_listed(shape)}, of which {stored:,} are stored; "
+            f"it claims {size:,} bytes by its shape {_listed(shape)}, of which {stored:,} are stored; "
             f"so few can be at most {max(HARMLESS_CLAIM, round(stored * largest)):,}",
             name,
             "copy the image anew from where it came, or write the part of it that there is as an image of its own",
@@ -113,7 +113,7 @@ def check_piece(name: str, shape: Sequence[int], itemsize: int, what: str = "chu
     size = math.prod(shape) * itemsize
     if size > LARGEST_PIECE:
         raise FormatError(
-            f"is stored in {what} of {size:,} bytes ({_listed(shape)}), each decoded as a whole; "
+            f"it is stored in {what} of {size:,} bytes ({_listed(shape)}), each decoded as a whole; "
             f"expected at most {LARGEST_PIECE:,}",
             name,
             "store it anew in smaller pieces, such as chunks of 64 voxels a side",
@@ -131,7 +131,7 @@ def check_number_of_chunks(name: str, shape: Sequence[int], chunks: Sequence[int
     size = math.prod(chunks) * itemsize
     if number > MOST_CHUNKS and size < SMALLEST_CHUNK:
         raise FormatError(
-            f"is stored in {number:,} chunks of {size:,} bytes; expected at most {MOST_CHUNKS:,} of less than "
+            f"it is stored in {number:,} chunks of {size:,} bytes; expected at most {MOST_CHUNKS:,} of less than "
             f"{SMALLEST_CHUNK:,}",
             name,
             "store it anew in larger pieces, such as chunks of 64 voxels a side",
@@ -147,7 +147,7 @@ def check_whole(name: str, size: int, advice: str) -> None:
     """
     if size > LARGEST_PIECE:
         raise FormatError(
-            f"claims {size:,} bytes, and its format is decoded as a whole; expected at most {LARGEST_PIECE:,}",
+            f"it claims {size:,} bytes, and its format is decoded as a whole; expected at most {LARGEST_PIECE:,}",
             name,
             advice,
         )
@@ -162,7 +162,7 @@ def check_metadata(name: str, size: int) -> None:
     """
     if size > LONGEST_METADATA:
         raise FormatError(
-            f"has {size:,} bytes of metadata; expected at most {LONGEST_METADATA:,}",
+            f"it has {size:,} bytes of metadata; expected at most {LONGEST_METADATA:,}",
             name,
             "copy the image anew from where it came",
         )

@@ -37,6 +37,7 @@ FORMATS = (
 )
 
 
+_MOST_LISTED = 8  # images of a folder
 _SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes if suffix.startswith("."))
 
 
@@ -76,12 +77,21 @@ def split_path(path: str | Path) -> VolumePath:
             if suffix is not None and (known.holds_datasets or not inner):
                 found.append(VolumePath(known, suffix, file, inner))
     if not found:
-        raise FormatError(
-            f"no format is known by the extension of {whole.name!r}",
-            str(path),
-            "convert it to one of " + ", ".join(known.described for known in FORMATS),
-        )
+        raise _unknown(whole, str(path))
     return next((parts for parts in found if _can_be(parts)), found[0])
+
+
+def _unknown(whole: Path, name: str) -> FormatError:
+    """The error for a path by whose name no format is known."""
+    if whole.is_dir():
+        images = [file.name for file in sorted(whole.iterdir()) if file.name.lower().endswith(_SUFFIXES)]
+        do = f"name an image in it: {', '.join(str(Path(name, image)) for image in images[:_MOST_LISTED])}"
+        return FormatError("this folder is no image", name, do if images else "it holds none: check the path")
+    what = f"no format is known by the extension of {whole.name!r}"
+    if not is_there(whole):
+        new = dict.fromkeys(suffix for known in FORMATS for suffix in known.new_suffixes)
+        return FormatError(what, name, f"give a name that ends in one of {' '.join(new)}")
+    return FormatError(what, name, "convert it to one of " + ", ".join(known.described for known in FORMATS))
 
 
 def _can_be(parts: VolumePath) -> bool:

@@ -186,7 +186,7 @@ def _check_page(reader: _Reader, tags: dict[int, _Tag]) -> None:
     compression = one(_COMPRESSION, _NONE)
     if compression not in _DEFLATED and compression not in _OTHERS:
         raise FormatError(
-            f"is compressed in the way {compression} of TIFF, which is not read",
+            f"it is compressed in the way {compression} of TIFF, which is not read",
             reader.name,
             "store it anew with LZW, Deflate, Zstandard or not compressed",
         )

@@ -52,7 +52,7 @@ class UnfinishedOutput:
         self.resumed = False
         self.check: Callable[[Path], None] | None = None  # of the finished output, before it gets its name
         self._overwrite = overwrite
-        self._refuse_existing("give another name, or ask for overwriting")
+        self._refuse_existing("give another name, or --overwrite to replace it")
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
             if not resume:
@@ -64,7 +64,9 @@ class UnfinishedOutput:
             private.unlink()
         except OSError as error:
             raise OutputError(
-                f"the output folder cannot be written: {error}", name, "choose a folder that you can write to"
+                f"the output folder cannot be written: {error.strerror or error}",
+                name,
+                "choose a folder that you can write to",
             ) from error
 
     def begin(self, write: Callable[[Path], None], describe: Callable[[Path], dict[str, Any]]) -> None:

@@ -226,7 +226,7 @@ def open_volume(
     if not is_there(parts.file) and parts.format.module != "tiff_planes":  # a pattern is no file
         raise _no_such_file(str(path))
     if parts.file.exists() and not (parts.file.is_file() or parts.file.is_dir()):
-        raise FormatError("is a pipe or a device, no file", str(path), "save the image as a file")
+        raise FormatError("it is a pipe or a device, no file", str(path), "save the image as a file")
     if level is not None and parts.format.module != "ome_zarr":
         raise SettingError(f"{parts.format.name} images have no levels", str(path), "leave the level out")
     wanted = level if level is None or isinstance(level, int) else _checked_size(level, str(path))

@@ -168,7 +168,7 @@ def _check_metadata(content: bytes, where: str) -> None:
         if any(not isinstance(extent, int) or not 0 <= extent <= LARGEST_EXTENT for extent in extents):
             largest = max(extents, key=lambda extent: extent if isinstance(extent, int) else 0)
             raise FormatError(
-                f"claims {str(largest)[:40]} voxels along an axis; expected 0 to {LARGEST_EXTENT:,}",
+                f"it claims {str(largest)[:40]} voxels along an axis; expected 0 to {LARGEST_EXTENT:,}",
                 where,
                 "copy the image anew from where it came",
             )
@@ -214,7 +214,7 @@ def bounded(array: zarr.Array[Any], name: str) -> zarr.Array[Any]:
             inner = [shard // chunk for shard, chunk in zip(array.shards, array.chunks)]
             if np.prod(inner, dtype=float) > MOST_CHUNKS:
                 raise FormatError(
-                    f"has {np.prod(inner, dtype=float):,.0f} chunks in a shard; expected at most {MOST_CHUNKS:,}",
+                    f"it has {np.prod(inner, dtype=float):,.0f} chunks in a shard; expected at most {MOST_CHUNKS:,}",
                     name,
                     "store the image anew with fewer",
                 )
