@@ -32,6 +32,7 @@ from ecc_rf.trained_on import TrainedOn, fit_notes, training_summary
 from ecc_rf.volumes import Volume, open_volume
 from ecc_rf.volumes.base import VoxelSize
 from ecc_rf.volumes.identity import volume_identity
+from ecc_rf.volumes.unreadable import ForgivingVolume
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,7 +228,7 @@ class Job:
         order = CellOrder(
             probability=self._probability(folder),
             output=folder.path / CELLS,
-            raw=image,
+            raw=ForgivingVolume(image) if settings.skip_unreadable else image,
             mask=settings.mask,
             objects=folder.path / OBJECTS if settings.objects else None,
             finder=self.finder,

@@ -62,6 +62,16 @@ def test_one_broken_brain(tmp_path: Path, fixtures: Path, capsys: pytest.Capture
     assert "1 of 6" not in capsys.readouterr().err  # only the sixth was begun
     assert {path: path.stat().st_mtime_ns for path in output.rglob("cells.csv")} == before
 
+    study.write_text("skip_unreadable = true\n" + STUDY)  # nothing had to be skipped in those that are done
+    assert main(command) == 0
+    assert statuses(output) == dict.fromkeys(NAMES, "kept") | {"PV/treated 3": "done"}
+    (outcome,) = [
+        o
+        for o in json.loads((output / "study.json").read_text())["runs"]
+        if o["brain"] == "treated 3" and o["marker"] == "PV"
+    ]
+    assert any("taken for 0" in note for note in outcome["notes"])
+
     broken.write_bytes(whole)
     assert main(command) == 0
     assert statuses(output) == dict.fromkeys(NAMES, "kept") | {"PV/treated 3": "done"}

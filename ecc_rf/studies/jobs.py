@@ -23,6 +23,7 @@ from ecc_rf.volumes.identity import volume_identity
 
 DONE = "job.json"  # in a folder of results: what they are the results of
 _RESULTS = ("cells.csv", "run.json")
+_SKIPPING = "what cannot be read"
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Job:
             normalization=NormalizationChoice(marker.normalize, marker.any_normalization, scales=scales),
             objects_model=self.model,
             marker=marker.name,
+            skip_unreadable=marker.skip_unreadable,
         )
 
     def loaded_model(self) -> ObjectModel | None:
@@ -97,6 +99,7 @@ class Job:
             "limits": dict(marker.limits),
             "normalisation": [marker.normalize, marker.any_normalization, marker.scale],
             "what is stored": [marker.probability, marker.objects],
+            _SKIPPING: marker.skip_unreadable,
             "version": __version__,
         }
         return dict(json.loads(json.dumps(found)))
@@ -115,6 +118,8 @@ class Job:
             return f"the image cannot be read: {error.what}"
         if not isinstance(stored, Mapping):
             return "not finished"
+        if not stored.get(_SKIPPING):  # whatever is wanted now, there was nothing to skip
+            wanted.pop(_SKIPPING)
         changed = [name for name in wanted if stored.get(name) != wanted[name]]
         return f"changed since: {', '.join(changed)}" if changed else ""
 

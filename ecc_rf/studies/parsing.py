@@ -17,10 +17,10 @@ from ecc_rf.studies.locating import Place, line_of, lines_of
 from ecc_rf.studies.patterns import file_of, matches
 from ecc_rf.studies.study import Brain, Marker, Study, VoxelSize, safe_name
 
-_STUDY = ("name", "voxel_size", "marker", "brain")
+_STUDY = ("name", "voxel_size", "skip_unreadable", "marker", "brain")
 _MARKER = (
     *("name", "project", "settings", "objects_model", "cells", "limits", "dataset", "normalize"),
-    *("any_normalization", "scale", "probability", "objects"),
+    *("any_normalization", "scale", "probability", "objects", "skip_unreadable"),
 )
 _BRAIN = ("name", "group", "image", "images", "voxel_size", "axes", "mask")
 _CELLS = tuple(field.name for field in fields(CellFinder))
@@ -89,7 +89,8 @@ class _Reader:
         self._known(stored, _STUDY, (), "the study")
         name = self._text(stored, "name", ()) or self._file.stem
         size = self._voxel_size(stored, ())
-        markers = [self._marker(table, ("marker", i)) for i, table in enumerate(self._tables("marker"))]
+        skip = self._flag(stored, "skip_unreadable", (), False)
+        markers = [self._marker(table, ("marker", i), skip) for i, table in enumerate(self._tables("marker"))]
         names = [marker.name for marker in markers]
         brains: list[Brain] = []
         for i, table in enumerate(self._tables("brain")):
@@ -157,7 +158,7 @@ class _Reader:
             return None
         return float(value[0]), float(value[1]), float(value[2])
 
-    def _marker(self, table: dict[str, Any], place: Place) -> Marker:
+    def _marker(self, table: dict[str, Any], place: Place, skip: bool) -> Marker:
         self._known(table, _MARKER, place, "a marker")
         name = self._text(table, "name", place)
         if not name:
@@ -191,6 +192,7 @@ class _Reader:
             scale=scale,
             probability=self._flag(table, "probability", place, True),
             objects=self._flag(table, "objects", place, False),
+            skip_unreadable=self._flag(table, "skip_unreadable", place, skip),
         )
 
     def _table(self, table: Mapping[str, Any], name: str, place: Place) -> dict[str, Any]:

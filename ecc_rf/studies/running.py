@@ -19,6 +19,7 @@ from ecc_rf.blocks import Progress, SilentProgress, TerminalProgress
 from ecc_rf.blocks.checkpoint import remove_tree
 from ecc_rf.compiling import announce
 from ecc_rf.errors import EccError
+from ecc_rf.messages import told
 from ecc_rf.pipeline import run
 from ecc_rf.record import write_json
 from ecc_rf.reporting.redraw import read_record
@@ -153,7 +154,7 @@ def _attempt(job: Job, machine: Machine, execute: Callable[[Job, Machine], None]
         execute(job, machine)
         return Outcome(job, "done", read_record(job.folder), seconds=time.perf_counter() - clock)
     except EccError as failure:
-        error = str(failure)
+        error = told(failure)
     except BrokenProcessPool:
         error = (
             "The process that computed it ended without a word: it was killed, most often because the memory was full,"

@@ -31,6 +31,8 @@ class Marker:
         As the options of ``ecc-rf run``.
     probability, objects : bool
         Whether the probability and the volume of objects are stored.
+    skip_unreadable : bool
+        Whether pieces of an image that cannot be read are taken for 0, and named.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Marker:
     scale: float | None = None
     probability: bool = True
     objects: bool = False
+    skip_unreadable: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecc_rf.errors import FormatError
-from ecc_rf.volumes.base import chunks_of, normalized_index
+from ecc_rf.volumes.base import BaseVolume, Slices, chunks_of, normalized_index
 
 if TYPE_CHECKING:
     from ecc_rf.volumes.volume import Volume
@@ -73,6 +73,40 @@ class CarefulReader:
                 for bounds in self._skipped
                 if all(a < s.stop and s.start < b for (a, b), s in zip(bounds, index))
             )
+
+
+class ForgivingVolume(BaseVolume):
+    """The same volume, in which pieces that cannot be read are 0. Closing it closes the volume.
+
+    Parameters
+    ----------
+    volume : Volume
+    """
+
+    def __init__(self, volume: Volume) -> None:
+        super().__init__(
+            volume.name,
+            volume.shape,
+            volume.dtype,
+            volume.axes,
+            voxel_size=volume.voxel_size,
+            drange=volume.drange,
+            chunks=volume.chunks,
+            attributes=volume.attributes,
+        )
+        self._volume = volume
+        self._reader = CarefulReader(volume, skip=True)
+        self.cache = volume.cache
+
+    def _read(self, slices: Slices) -> NDArray[Any]:
+        return self._reader[slices]
+
+    @property
+    def reading_bytes(self) -> int:
+        return self._volume.reading_bytes
+
+    def _release(self) -> None:
+        self._volume.close()
 
 
 def describe_bounds(bounds: Bounds, axes: str) -> str:
