@@ -80,7 +80,8 @@ def test_run(tmp_path: Path, project: str, brain: str, capsys: pytest.CaptureFix
     assert record["cells"] == len(cells) and record["voxel_size_um_zyx"] == [5, 2, 2]
     report = (out / "report.html").read_text()
     assert report.count("<img") >= 5 and f"<b>{len(cells)}</b>" in report
-    assert [line for line in printed.err.splitlines() if "compiling for this machine" not in line] == []
+    # on a slow machine it says that it compiles, and how far it is
+    assert [line for line in printed.err.splitlines() if "compiling" not in line and "voxel/s" not in line] == []
 
 
 def test_the_cells_found_are_the_true_ones(tmp_path: Path, project: str, brain: str, fixtures: Path) -> None:
