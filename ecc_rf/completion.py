@@ -35,6 +35,7 @@ def completions(parser: Parser, words: Sequence[str]) -> list[Answer]:
     ([('--split', 'how')], [('watershed', '')])
     """
     *before, typed = words
+    whole = parser
     while before and before[0] in parser.subcommands():
         parser = parser.subcommands()[before.pop(0)]
     there = parser.subcommands()
@@ -47,7 +48,8 @@ def completions(parser: Parser, words: Sequence[str]) -> list[Answer]:
         known = [(name, str(command.description).removesuffix(".")) for name, command in there.items()]
         if before == ["help"]:
             return _starting(typed, known)
-        return [] if before else _starting(typed, [*known, ("help", "Explain a command")])
+        helps = [("help", "Explain a command")] if parser is whole else []
+        return [] if before else _starting(typed, [*known, *helps])
     given = _positionals_given(parser, before)
     positionals = [action for action in parser.actions() if not action.option_strings]
     expected = positionals[given:] or [action for action in positionals[-1:] if action.nargs in ("+", "*")]
@@ -125,8 +127,10 @@ _ecc_rf() {
     answers=("${(@f)$("${words[1]}" completion zsh -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
     if [[ "${answers[1]}" == "<files>" ]]; then
         _files
-    else
-        compadd -- ${answers}
+    elif [[ -n "${answers[1]}" ]]; then
+        answers=("${(@)answers//:/\\:}")  # a colon parts a word from what it means
+        answers=("${(@)answers/$'\t'/:}")
+        _describe 'ecc-rf' answers
     fi
 }
 compdef _ecc_rf ecc-rf

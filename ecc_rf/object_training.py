@@ -143,6 +143,7 @@ def train_from_judgements(
     if len(sure) < 2:
         raise SettingError(
             f"All that was judged is {sure.pop()!r}." if sure else "Nothing was judged a cell or not.",
+            where="--judged",
             do="Judge on: cells and others are needed, at least 5 of each, better 80 in all.",
         )
     judged = collect(judgements, (machine or Machine()).find(probabilities, raws, finder))

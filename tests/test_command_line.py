@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -261,7 +263,9 @@ def test_completions(words: list[str], expected: str, among: bool) -> None:
     assert expected in found if among else found == [expected]
 
 
-@pytest.mark.parametrize("words", [["run", "a.ilp", "--workers", ""], ["info", "a.ilp", ""], ["nonsense", ""]])
+@pytest.mark.parametrize(
+    "words", [["run", "a.ilp", "--workers", ""], ["info", "a.ilp", ""], ["nonsense", ""], ["labels", "h"]]
+)
 def test_nothing_is_completed_where_nothing_is_known(words: list[str]) -> None:
     assert completions(make_parser(), words) == []
 
@@ -292,6 +296,43 @@ def test_completion_in_fish(tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": _folder_with_program(tmp_path), "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
     done = subprocess.run(["fish", "-c", test], capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == ["watershed", "classify"], done.stderr
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
+def test_completion_in_zsh(tmp_path: Path) -> None:
+    """At a terminal, for zsh completes nowhere else."""
+    import pty  # not everywhere
+
+    environment = {**os.environ, "PATH": _folder_with_program(tmp_path), "PYTHONPATH": str(ROOT), "TERM": "dumb"}
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        ["zsh", "-f", "-i"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**environment, "HOME": str(tmp_path)},
+        cwd=tmp_path,
+        start_new_session=True,
+    ) as shell:
+
+        def type_in(text: str, until: str) -> None:
+            """Type, and wait for what the shell prints."""
+            os.write(ours, text.encode())
+            printed, deadline = "", time.monotonic() + 60
+            while until not in printed:
+                assert time.monotonic() < deadline, printed
+                if select.select([ours], [], [], 0.1)[0]:
+                    printed += os.read(ours, 65536).decode(errors="replace")
+
+        try:
+            type_in('autoload -Uz compinit; compinit -u -D; eval "$(ecc-rf completion zsh)"; print rea""dy\n', "ready")
+            type_in("ecc-rf run --split wat\t", "watershed ")
+            type_in("\x15ecc-rf labels \t\t", "export  -- Labels of a lane")
+            type_in("\x15ecc-rf run --workers \t", "--workers \a")  # the bell: nothing is put in where nothing is known
+        finally:
+            shell.kill()
+            os.close(ours)
+            os.close(theirs)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

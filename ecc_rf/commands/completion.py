@@ -35,6 +35,6 @@ def _run(a: argparse.Namespace) -> None:
 
     if a.words:
         for text, explained in completions(a.parser, a.words):
-            print(f"{text}\t{explained}" if a.shell == "fish" and explained else text)
+            print(f"{text}\t{explained}" if a.shell != "bash" and explained else text)
     else:
         print(script(a.shell), end="")

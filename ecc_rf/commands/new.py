@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING
 
 from ecc_rf.arguments import (
@@ -82,3 +83,6 @@ def _run(a: argparse.Namespace) -> None:
         overwrite=a.overwrite,
     )
     console.print_project(project.describe(), as_json=a.json)
+    if not a.json:
+        export = f"ecc-rf labels export {shlex.quote(a.project)} 0 -o strokes.nii.gz --image-out image.nii.gz"
+        console.print_notes([f"Annotate it next, in ilastik or in ITK-SNAP; for the latter: {export}"])

@@ -88,7 +88,7 @@ def notes(title: str, entries: Sequence[str], *, kind: str = "") -> str:
     """A box of things to know; empty if there is nothing."""
     if not entries:
         return ""
-    listed = "".join(f"<li>{text(entry)}</li>" for entry in entries)
+    listed = "".join(f"<li>{'<br>'.join(text(line.strip()) for line in entry.splitlines())}</li>" for entry in entries)
     return f'<section class="notes {kind}"><h2>{text(title)}</h2><ul>{listed}</ul></section>'
 
 

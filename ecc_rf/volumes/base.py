@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -326,6 +327,10 @@ def damage_reported(name: str) -> Iterator[None]:
     except (EccError, MemoryError):
         raise
     except Exception as error:
+        if cut := re.search(r"truncated file: eof = (\d+).*stored_eof = (\d+)", str(error)):  # as HDF5 says it
+            there, whole = (int(number) for number in cut.groups())
+            what = f"{_CANNOT_BE_READ}it is cut off after {there:,} of {whole:,} bytes"
+            raise FormatError(what, name, "copy it anew") from error
         raise FormatError(
             f"{_CANNOT_BE_READ}{type(error).__name__}: {error}",
             name,
