@@ -192,17 +192,21 @@ def volume_options(parser: argparse.ArgumentParser, *, block: bool = True, nan: 
     )
     _budget_options(group)
     if block and nan:
-        group.add_argument(
-            "--nan",
-            choices=NAN_CHOICES,
-            default="refuse",
-            help="voxels that are NaN or infinite: refuse (default), or take them for zero",
-        )
+        nan_option(group)
     if block:
         group.add_argument(
             "--block", type=parse_block, metavar="Z,Y,X", help="block in voxels; default from the budget"
         )
     _manner_options(group)
+
+
+def nan_option(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--nan",
+        choices=NAN_CHOICES,
+        default="refuse",
+        help="voxels that are NaN or infinite: refuse (default), or take them for zero",
+    )
 
 
 def machine_options(parser: argparse.ArgumentParser) -> None:

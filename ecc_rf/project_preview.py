@@ -16,6 +16,7 @@ from ecc_rf.itksnap.frame import Frame, image_frame
 from ecc_rf.itksnap.importing import read_labels
 from ecc_rf.lane_normalization import LaneChoice
 from ecc_rf.normalization import NormalizedVolume
+from ecc_rf.notes import noted
 from ecc_rf.preview import PreviewSettings, check_output, save_figure
 from ecc_rf.preview.drawing import draw_preview, open_image
 from ecc_rf.volumes import Volume, open_volume
@@ -100,7 +101,10 @@ def write_preview(
     """Draw a preview into a file; raises as `preview` and `save_figure`."""
     started = time.perf_counter()
     check_output(output, overwrite)
-    figure, notes = preview(project, image, settings)
+    warned: list[str] = []
+    with noted(warned):
+        figure, notes = preview(project, image, settings)
+    notes += warned
     save_figure(figure, output, overwrite=overwrite)
     return PreviewRecord(str(output), time.perf_counter() - started, tuple(notes))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecc_rf.environment import versions
 from ecc_rf.volumes.base import write_errors
-from ecc_rf.volumes.paths import split_path
+from ecc_rf.volumes.paths import FORMATS, split_path
 from ecc_rf.volumes.unfinished import UnfinishedOutput
 
 if TYPE_CHECKING:
@@ -44,12 +44,20 @@ def image_record(volume: Volume) -> dict[str, Any]:
 
 
 def image_name(image: str | Path) -> str:
-    """The name of an image's file without folders and extensions.
+    """The name of an image's file without folders and the extension of its format; what else has a dot stays.
 
-    >>> image_name("a/brain 1.h5/data"), image_name("x/y.ome.zarr")
-    ('brain 1', 'y')
+    >>> image_name("a/brain 1.h5/data"), image_name("x/y.ome.zarr"), image_name("brain.2.nii.gz"), image_name("..h5")
+    ('brain 1', 'y', 'brain.2', 'image')
     """
-    return split_path(image).file.name.split(".")[0] or "image"
+    name = split_path(image).file.name
+    for known in FORMATS:
+        suffix = max((s for s in known.suffixes if name.lower().endswith(s)), key=len, default="")
+        if suffix:
+            name = name[: -len(suffix)]
+            break
+    if name.lower().endswith(".ome"):
+        name = name[: -len(".ome")]
+    return name.strip(". ") or "image"  # a folder must not be called .. or end in a dot
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:

@@ -62,6 +62,7 @@ class RunFolder:
         self.fingerprint: dict[str, Any] = json.loads(json.dumps(fingerprint))
         self.point: Checkpoint
         self._final = path / RECORD
+        self._new = False
         self._ledger = ledger_folder(self._final)
 
     @property
@@ -176,6 +177,7 @@ class RunFolder:
         OutputError
             If the folder cannot be made or written to.
         """
+        self._new = not is_there(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
@@ -204,6 +206,9 @@ class RunFolder:
         """Leave nothing behind of a run that came to nothing."""
         if self.point.part == WHOLE and self.begun and self._untouched(self.point.reopened()):
             self.point.drop()
+            if self._new:
+                with suppress(OSError):  # somebody else has put something there
+                    self.path.rmdir()
 
 
 class Steps:

@@ -215,10 +215,14 @@ def test_results_of_several_images_have_folders_of_their_own() -> None:
         "d/x.zarr/../../../etc",
         ".zarr",
         "e/brain_2.h5",
+        "f/brain.1.h5",
+        "f/brain.2.h5",
+        "g/...npy",
     ]
     folders = result_folders(images, Path("out"))
     assert all(folder.parent == Path("out") and folder.name not in (".", "..") for folder in folders)
     assert len({folder.name.casefold() for folder in folders}) == len(images)
+    assert [folder.name for folder in folders[-3:]] == ["brain.1", "brain.2", "image_3"]
 
 
 def test_names_that_are_no_text(tmp_path: Path, fixtures: Path, noise: np.ndarray) -> None:

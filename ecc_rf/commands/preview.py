@@ -10,6 +10,7 @@ from ecc_rf.arguments import (
     PALETTES,
     add_command,
     json_option,
+    nan_option,
     normalization_options,
     parse_level,
     parse_mapping,
@@ -58,6 +59,7 @@ def add(commands: Commands) -> None:
     volumes.add_argument(
         "--level", type=parse_level, metavar="N|Z,Y,Xµm", help="of a multi-resolution OME-Zarr; default the finest"
     )
+    nan_option(volumes)
     volumes.add_argument("--workers", type=int, metavar="N", help="threads; default one per core")
     volumes.add_argument("--overwrite", action="store_true", help="replace a figure that is there already")
     json_option(preview)
@@ -113,6 +115,7 @@ def _settings(a: argparse.Namespace) -> PreviewSettings:
         axes=a.axes,
         voxel_size=a.voxel_size,
         level=a.level,
+        nan=a.nan,
         workers=a.workers,
         normalization=NormalizationChoice(a.normalize, a.any_normalization, scales=a.scale),
     )

@@ -62,6 +62,8 @@ class PreviewSettings:
         Of the image, if the file is wrong.
     level : int or (z, y, x) in µm, optional
         Of a multi-resolution image, as in `open_volume`; the point is then a voxel of this level.
+    nan : {'refuse', 'zero'}
+        What becomes of voxels that are NaN or infinite.
     workers : int, optional
         Threads; default one per core.
     normalization : NormalizationChoice
@@ -88,6 +90,7 @@ class PreviewSettings:
     axes: str | None = None
     voxel_size: VoxelSize | None = None
     level: int | VoxelSize | None = None
+    nan: str = "refuse"
     workers: int | None = None
     normalization: NormalizationChoice = NormalizationChoice()  # noqa: RUF009 (frozen)
 
@@ -214,6 +217,7 @@ def draw_preview(
         voxel_size=volume.voxel_size,
         workers=settings.workers,
         name=volume.name,
+        nan=settings.nan,
     )
     names = classifier.label_names
     if settings.palette == "safe":

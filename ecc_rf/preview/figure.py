@@ -78,7 +78,8 @@ def draw(sections: Sequence[Section], legend: Legend, voxel_size: VoxelSize | No
     height = _HEAD + sum(heights) + _FOOT * len(sections)
     sharp = max(section.raw.shape[1] for section in sections) / panel
     figure = NewFigure(figsize=(_WIDTH, height), dpi=float(np.clip(np.ceil(sharp), 110, 220)))
-    low, high = np.percentile(np.concatenate([section.raw.ravel() for section in sections]), _PERCENTILES)
+    shown = np.concatenate([section.raw.ravel() for section in sections])
+    low, high = np.percentile(shown.view(np.uint8) if shown.dtype == bool else shown, _PERCENTILES)
     common = commonest(sections)
     top = height - _HEAD
     for section, width_um, row in zip(sections, across, heights):

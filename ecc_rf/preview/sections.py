@@ -14,6 +14,7 @@ from ecc_rf.errors import SettingError
 from ecc_rf.export import Export
 from ecc_rf.prediction import Prediction, Readable
 from ecc_rf.volumes.base import VoxelSize
+from ecc_rf.voxel_values import check_nan_choice, usable_voxels
 
 if TYPE_CHECKING:
     from ecc_rf.classifier import PixelClassifier
@@ -105,6 +106,7 @@ def compute_sections(
     voxel_size: VoxelSize | None = None,
     workers: int | None = None,
     name: str = "the image",
+    nan: str = "refuse",
 ) -> list[Section]:
     """Sections through a point.
 
@@ -125,9 +127,13 @@ def compute_sections(
         Threads; default one per core.
     name : str
         The image, for messages.
+    nan : {'refuse', 'zero'}
+        What becomes of voxels that are NaN or infinite, where there is a classifier.
 
     Raises
     ------
+    ImageValueError
+        If there are any, and they are refused.
     SettingError
         If the point, the time step or the channel is not in the image.
     EccError
@@ -145,7 +151,7 @@ def compute_sections(
     job = None
     if classifier is not None:
         plan = classifier.plan(source.shape, name)
-        job = Prediction(source, plan, classifier.forest, Export(), name=name)
+        job = Prediction(source, plan, classifier.forest, Export(), name=name, nan=check_nan_choice(nan))
     sections = []
     for plane in view.planes if zyx[0] > 1 else ("xy",):
         region = tuple(
@@ -187,6 +193,8 @@ def _compute(
     halo = (0, 0, 0) if job is None else job.plan.halo
     read = tuple(slice(max(s.start - h, 0), min(s.stop + h, n)) for s, h, n in zip(region, halo, source.shape[2:]))
     slab = _Slab(source, time, read)
+    if job is not None:  # before the voxels are drawn: their range is that of numbers
+        slab.make_usable(job.nan, job.name)
     raw = slab[(time, slice(view.channel, view.channel + 1), *region)][0, 0]
     if job is None:
         return raw, None
@@ -205,6 +213,10 @@ class _Slab:
         self.shape = source.shape
         self._starts = (time.start, 0, *(s.start for s in part))
         self._array = source[(time, slice(0, source.shape[1]), *part)]
+
+    def make_usable(self, nan: str, name: str) -> None:
+        """Refuse or mend voxels that cannot be computed with."""
+        self._array = usable_voxels(self._array[0], nan, name, self._starts[2:])[np.newaxis]
 
     def __getitem__(self, index: Any, /) -> NDArray[Any]:
         shifted = (
