@@ -66,7 +66,9 @@ def missing_file(path: str | Path, what: str = "There is no such file.") -> Miss
         file = Path(path)
     if _is_folder(file):
         return MissingFileError(
-            "This is a folder, not a file.", str(path), f"Name a file in it: {_listed(_names(file))}."
+            "This is a folder, not a file.",
+            str(path),
+            f"Name a file in it: {_listed(_names(file))}." if _names(file) else "It is empty: check the path.",
         )
     there = next((folder for folder in file.parents if _is_folder(folder)), None)
     if there is None:
@@ -87,7 +89,7 @@ def missing_file(path: str | Path, what: str = "There is no such file.") -> Miss
 
 def _listed(names: list[str]) -> str:
     more = ", …" if len(names) > _MOST_LISTED else ""
-    return (", ".join(sorted(names)[:_MOST_LISTED]) or "it is empty") + more
+    return ", ".join(sorted(names)[:_MOST_LISTED]) + more
 
 
 def _is_folder(path: Path) -> bool:
