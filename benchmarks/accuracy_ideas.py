@@ -192,7 +192,7 @@ def main() -> None:
     print("| idea | CV | other brains | other patches | cut | own best |", "|---" * 6 + "|", sep="\n")
     for title, fit, rows in (
         ("mean probability alone", None, columns("mean_probability")),
-        ("eleven features, forest", trees(), plain),
+        ("all features, forest", trees(), plain),
         ("and ranks within the brain", trees(), ranked),
         ("without probability", trees(), relative),
         ("extremely randomised trees", trees(ExtraTreesClassifier), plain),

@@ -123,6 +123,26 @@ def test_surroundings_equal_the_slow_reference(volumes: tuple[np.ndarray, np.nda
             assert cell[name] == pytest.approx((means[0] - means[1]) / spread[tuple(voxel)], rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "uint16"])
+def test_local_probability_is_the_mean_around(volumes: tuple[np.ndarray, np.ndarray], dtype: str) -> None:
+    probability, raw = volumes
+    most = 1 if dtype == "float32" else np.iinfo(dtype).max
+    stored = (probability * most if dtype == "float32" else np.rint(probability * most)).astype(dtype)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[:, :10] = 1
+    size = (9.0, 3.7, 4.4)  # the cube is smaller than the volume
+    finder = CellFinder(contrast=True, smoothing_um=1.0)
+    cells = finder.find(stored, raw, mask=mask, voxel_size=size, block_shape=(7, 11, 13))
+    counted = np.where(mask, 0, stored).astype(np.float64) / most
+    reach = [4, 10, 9]  # 75 / 2 / size
+    assert any(2 * r + 1 < n for r, n in zip(reach, SHAPE)) and len(cells) > 5
+    for cell in cells.itertuples():
+        voxel = np.rint([cell.z, cell.y, cell.x]).astype(int)
+        box = tuple(slice(max(0, v - r), v + r + 1) for v, r in zip(voxel, reach))
+        # floats are summed in units of 2**-32
+        assert cell.local_probability == pytest.approx(counted[box].mean(), rel=1e-9 if most > 1 else 1e-8)
+
+
 def labels_of(probability: np.ndarray, cell: pd.Series) -> np.ndarray:
     labels, count = ndimage.label(probability > np.float32(0.7))
     for number in range(1, count + 1):

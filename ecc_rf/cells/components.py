@@ -124,7 +124,7 @@ class Foreground:
         elif self.raw is not None:
             raw = as_measured(np.empty(0, self.raw.dtype), self.raw.name)
         index = _raster_index(positions, block, self.probability.shape)
-        values = _as_compiled(stored.ravel()[positions])
+        values = as_compiled(stored.ravel()[positions])
         layers = outer_layers(positions, labels, block, self.probability.shape)
         on_seam = np.zeros(count, bool)
         on_seam[layers.labels] = True
@@ -188,7 +188,7 @@ class Foreground:
         return np.asarray(np.rint(np.clip(contrast, -(2.0**20), 2.0**20) * CONTRAST), np.int64)
 
 
-def _as_compiled(values: NDArray[Any]) -> NDArray[Any]:
+def as_compiled(values: NDArray[Any]) -> NDArray[Any]:
     """The same values in a type that the kernels know."""
     wider = {np.dtype(np.bool_): np.uint8, np.dtype(np.float16): np.float32}
     return values.astype(wider.get(values.dtype, values.dtype), copy=False)
@@ -203,7 +203,7 @@ def as_measured(values: NDArray[Any], name: str) -> NDArray[Any]:
         If a value is NaN or infinite.
     """
     if values.dtype.kind != "f":
-        return _as_compiled(values)
+        return as_compiled(values)
     with np.errstate(over="ignore"):
         values = values.astype(np.float32)
     if not np.isfinite(values).all():

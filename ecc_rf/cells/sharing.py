@@ -53,4 +53,5 @@ def find_part(settings: SearchSettings, inputs: Inputs, use: Resources) -> None:
     cells = in_order(settings, inputs, Parts.concatenate(inner))
     cubes(settings, inputs.raw, cells, use, INNER + measure.STAGE)
     if inputs.background is not None:
-        surroundings.measure_surroundings(foreground, cells, inputs.voxel_size, use, INNER + surroundings.STAGE)
+        stage = INNER + surroundings.STAGE
+        surroundings.measure_surroundings(foreground, cells, inputs.voxel_size, use, inputs.neighbourhood, stage)

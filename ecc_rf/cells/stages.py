@@ -13,6 +13,7 @@ from ecc_rf.cells.components import Foreground, Objects, find_objects
 from ecc_rf.cells.division import Division, Pieces
 from ecc_rf.cells.inputs import Channel, ProbabilityScale
 from ecc_rf.cells.measure import STAGE, centre_voxels, measure_cubes, object_means
+from ecc_rf.cells.neighbourhood import Neighbourhood
 from ecc_rf.cells.parts import Parts
 from ecc_rf.cells.passes import Form, Resources
 from ecc_rf.cells.settings import SearchSettings
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Opened and checked volumes; `raw` and `mask` may be missing, `background` if no contrast is wanted."""
+    """Opened and checked volumes.
+
+    `raw` and `mask` may be missing, `background` and `neighbourhood` if no contrast is wanted, the latter also if the
+    probability is a mask.
+    """
 
     probability: Channel
     raw: Channel | None
@@ -40,6 +45,7 @@ class Inputs:
     scale: ProbabilityScale
     voxel_size: VoxelSize
     background: LocalBackground | None = None
+    neighbourhood: Neighbourhood | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ def prepare(settings: SearchSettings, inputs: Inputs, use: Resources, *, contras
     SettingError
         If contrasts are wanted without a raw volume.
     """
+    stored = inputs
     if settings.smoothing_um > 0:
         smoothed = SmoothedChannel(
             inputs.probability, inputs.scale, inputs.mask, settings.smoothing_um, inputs.voxel_size, use.cache
@@ -73,7 +80,10 @@ def prepare(settings: SearchSettings, inputs: Inputs, use: Resources, *, contras
         raise SettingError("Contrasts are measured in the raw volume, and there is none.", do="Give the raw volume.")
     window = Window.of(settings.background_window_um, inputs.voxel_size)
     background = LocalBackground(lambda box: use.cache.read(raw, box), raw.shape, window, spread=True)
-    return replace(inputs, background=background)
+    neighbourhood = None
+    if stored.probability.mask_threshold is None:
+        neighbourhood = Neighbourhood(stored.probability, stored.scale, stored.mask, stored.voxel_size, use)
+    return replace(inputs, background=background, neighbourhood=neighbourhood)
 
 
 def foreground_of(settings: SearchSettings, inputs: Inputs) -> Foreground:
@@ -164,7 +174,7 @@ def tabulate(settings: SearchSettings, inputs: Inputs, use: Resources, found: Fo
     if inputs.background is None:
         return table
     foreground = replace(found.foreground, raw=inputs.raw)
-    return table.assign(**contrast_columns(foreground, cells, inputs.voxel_size, use))
+    return table.assign(**contrast_columns(foreground, cells, inputs.voxel_size, use, inputs.neighbourhood))
 
 
 def cubes(

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ecc_rf.cells.components import Foreground, as_measured
 from ecc_rf.cells.measure import centre_voxels, object_means
+from ecc_rf.cells.neighbourhood import Neighbourhood
 from ecc_rf.cells.parts import CONTRAST, Parts
 from ecc_rf.cells.passes import Resources
 from ecc_rf.compiling import compiled
@@ -32,7 +33,7 @@ SURROUND = 1.6  # the outer Gaussian's sigma is so much larger: the classical ap
 LEAST_MEDIAN = 10.0  # counts: nothing is divided by less
 _FEWEST = 8  # voxels of a ring of which anything can be said
 _Kernels = tuple[NDArray[np.float64], ...]
-FEATURES = ("ring_median", "ring_spread", "peak", "fine", "coarse")
+FEATURES = ("ring_median", "ring_spread", "peak", "fine", "coarse", "local_probability")
 STAGE = "surroundings"
 
 
@@ -42,7 +43,11 @@ def mean_contrast(parts: Parts) -> NDArray[np.float64]:
 
 
 def contrast_columns(
-    foreground: Foreground, parts: Parts, voxel_size: tuple[float, float, float], use: Resources
+    foreground: Foreground,
+    parts: Parts,
+    voxel_size: tuple[float, float, float],
+    use: Resources,
+    neighbourhood: Neighbourhood | None,
 ) -> dict[str, NDArray[np.float64]]:
     """The columns of the table that say how cells stand out from their surroundings; none depends on the brightness
     of the whole image.
@@ -53,7 +58,7 @@ def contrast_columns(
         With the raw volume and its background.
     parts : Parts
         The cells, with sums of raw values and contrasts.
-    voxel_size, use
+    voxel_size, use, neighbourhood
         As for `measure_surroundings`.
 
     Returns
@@ -65,7 +70,8 @@ def contrast_columns(
     voxels = centre_voxels(parts)
     median, spread = foreground.background.at_voxels(voxels).astype(np.float64)
     spread = np.maximum(spread, spread_floor(median))
-    ring, ring_spread, peak, fine, coarse = measure_surroundings(foreground, parts, voxel_size, use)
+    measured = measure_surroundings(foreground, parts, voxel_size, use, neighbourhood)
+    ring, ring_spread, peak, fine, coarse, around = measured
     ring_spread = np.maximum(ring_spread, spread_floor(ring))
     mean = object_means(parts)
     return {
@@ -77,6 +83,7 @@ def contrast_columns(
         "dog_fine": fine / spread,
         "dog_coarse": coarse / spread,
         "extent_z_um": (parts.high[:, 0] - parts.low[:, 0]) * voxel_size[0],
+        "local_probability": around,
     }
 
 
@@ -85,6 +92,7 @@ def measure_surroundings(
     parts: Parts,
     voxel_size: tuple[float, float, float],
     use: Resources,
+    neighbourhood: Neighbourhood | None,
     stage: str = STAGE,
 ) -> NDArray[np.float64]:
     """What is around cells.
@@ -98,14 +106,17 @@ def measure_surroundings(
     voxel_size : (z, y, x) in µm
     use : Resources
         A cell is measured with the block that holds its centre voxel.
+    neighbourhood : Neighbourhood, optional
+        None where no probability is known.
     stage : str
         Name of the pass.
 
     Returns
     -------
-    ndarray of float64, shape (5, n)
+    ndarray of float64, shape (6, n)
         `FEATURES`: median and spread (1.4826 times the median absolute deviation) of the ring, largest raw value
-        within 1.5 µm of the centre, difference of Gaussians at the centre, fine and coarse; in raw values.
+        within 1.5 µm of the centre, difference of Gaussians at the centre, fine and coarse; in raw values. Then the
+        mean probability of the neighbourhood, or NaN.
 
     Raises
     ------
@@ -129,7 +140,9 @@ def measure_surroundings(
         box = tuple(map(slice, start.tolist(), stop.tolist()))
         values = as_measured(use.cache.read(raw, box), raw.name)
         taken = foreground.above(box, use.cache.read)
-        return _measure(values, taken, mine - start, radius[members], size, halo, fine, coarse)
+        raw_values = _measure(values, taken, mine - start, radius[members], size, halo, fine, coarse)
+        around = np.full(len(mine), np.nan) if neighbourhood is None else neighbourhood.means(mine)
+        return np.vstack([raw_values, around])
 
     return use.measure(measure, len(FEATURES), parts.first, voxels, stage)
 

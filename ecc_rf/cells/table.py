@@ -33,12 +33,13 @@ ring_peak            (largest raw value at the centre - median of the ring) / sp
 dog_fine             difference of Gaussians (sigma 2 and 3.2 µm) at the centre / spread in the window
 dog_coarse           the same with sigma 4 and 6.4 µm
 extent_z_um          depth of the bounding box
+local_probability    mean probability, never smoothed, within a cube of 75 µm around the cell
 cell_probability     probability of an object model that it is a cell
 ===================  ===========================================================================================
 
 Where the probability is smoothed, peak_probability and mean_probability are of the smoothed one. Without a raw
-volume deltaI, BG, deltaI_total and sbr are NaN; for a mask in place of the probability, peak_probability and
-mean_probability are.
+volume deltaI, BG, deltaI_total and sbr are NaN; for a mask in place of the probability, peak_probability,
+mean_probability and local_probability are.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
 CONTRAST_COLUMNS = (
     *("contrast", "ratio", "ring_contrast", "ring_relative", "ring_peak", "dog_fine", "dog_coarse", "extent_z_um"),
+    "local_probability",
 )
 
 VoxelSize = tuple[float, float, float]

@@ -34,7 +34,7 @@ _FIELDS = ("feature", "threshold", "left", "right", "leaf_probability", "leaf_we
 
 FEATURES = (
     *("vol", "mean_probability", "peak_probability", "contrast", "ratio", "ring_contrast", "ring_relative"),
-    *("ring_peak", "dog_fine", "dog_coarse", "extent_z_um"),
+    *("ring_peak", "dog_fine", "dog_coarse", "extent_z_um", "local_probability"),
 )
 """Columns of the table of cells. None is an absolute intensity: brains differ in it."""
 
@@ -172,7 +172,7 @@ def _forest(arrays: Mapping[str, NDArray[Any]], where: str) -> RandomForest:
 
 
 def feature_rows(cells: pd.DataFrame) -> NDArray[np.float32]:
-    """The features of candidates, shape (n, 11).
+    """The features of candidates, shape (n, 12).
 
     Raises
     ------
