@@ -70,7 +70,8 @@ def problem_with(command: str, ending: Ending, printed: str, wanted: str, left: 
         return f"status {ending.status}, no clear error"
     if left:
         return f"left behind: {left}"
-    return "" if wanted == "reads|where:" or re.search(wanted, printed, re.DOTALL) else f"does not say {wanted!r}"
+    said = wanted == "reads|where:" or re.search(wanted, printed, re.DOTALL | re.IGNORECASE)
+    return "" if said else f"does not say {wanted!r}"
 
 
 def attacked(command: str, names: list[str], verbose: bool) -> int:

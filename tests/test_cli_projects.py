@@ -151,7 +151,7 @@ def test_relink(tmp_path: Path, labelled: Path, stored: str, capsys: pytest.Capt
     tree.mkdir(parents=True)
     image = (tmp_path / "brain.h5").rename(tree / "brain.h5")
     out = tmp_path / "server" / "study" / "p.ilp"
-    assert "none of the images is found" in fails(capsys, "relink", str(labelled), "-o", str(out))
+    assert "None of the images is found" in fails(capsys, "relink", str(labelled), "-o", str(out))
     for arguments in ([f"0={image}/data"], ["--search", str(tmp_path / "server")], [f"brain-data={image}"]):
         assert main(["relink", str(labelled), *arguments, "-o", str(out), "--overwrite"]) == 0
         new = IlastikProject.open(out)

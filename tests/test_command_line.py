@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -98,7 +99,7 @@ def test_mistyped_files(
     assert "holds no 'nowhere'" in fails(capsys, "info", "nowhere/at/all.ilp")
     assert "brain.h5" in fails(capsys, "run", "cells.ilp", "brain.h5", "-o", "out", "--mask", "brian.h5")
     message = fails(capsys, "run", "cells.ilp", "folder", "-o", "out")
-    assert "This folder is no image." in message and "It holds none: check the path." in message
+    assert "This folder is no image." in message and "Check the path; it holds none of HDF5" in message
     shutil.copy("brain.h5", "folder/b.h5")
     assert "Name an image in it: folder/b.h5" in fails(capsys, "run", "cells.ilp", "folder", "-o", "out")
     assert "Name a file in it: b.h5, cells_final.csv." in fails(
@@ -109,6 +110,14 @@ def test_mistyped_files(
     assert not (tmp_path / "out").exists()
     assert main(["convert", "brain.h5", "-o", "out.npy"]) == 0 and (tmp_path / "out.npy").exists()
     assert "Two outputs" in fails(capsys, "convert", "brain.h5", "a.npy", "-o", "b.npy")
+
+    def refuse(folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # root, as which tests may run, is refused nothing
+    assert "This folder cannot be read: Permission denied." in fails(
+        capsys, "run", "cells.ilp", "folder", "-o", "out", "--no-report"
+    )
 
 
 def test_other_words_for_commands_lead_to_commands() -> None:

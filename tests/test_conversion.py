@@ -314,7 +314,7 @@ def test_a_level_on_other_commands(fixtures: Path, tmp_path: Path, capsys: pytes
     assert main([*command, "-o", str(tmp_path / "p.h5"), "--level", "0", "--roi", "z=0:8"]) == 0
     assert "note: reading " in capsys.readouterr().err
     assert main([*command, "-o", str(tmp_path / "q.h5"), "--level", "9"]) == 2
-    assert "there is no level 9" in capsys.readouterr().err
+    assert "There is no level 9" in capsys.readouterr().err
 
 
 def test_a_verdict_before_the_name(tmp_path: Path) -> None:

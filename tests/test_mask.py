@@ -164,7 +164,7 @@ def test_what_needs_the_probability_is_refused_before_the_start(
     ("options", "message"),
     [
         (["--export", "mask"], "needs a threshold"),
-        (["--threshold", "0.7"], "probabilities have no threshold"),
+        (["--threshold", "0.7"], "Probabilities have no threshold"),
         (["--export", "mask", "--threshold", "1.5"], "between 0 and 1"),
         (["--export", "mask", "--threshold", "0.5", "--labels", "1,2"], "one label"),
     ],

@@ -83,15 +83,18 @@ def split_path(path: str | Path) -> VolumePath:
 
 def _unknown(whole: Path, name: str) -> FormatError:
     """The error for a path by whose name no format is known."""
+    formats = ", ".join(known.described for known in FORMATS)
     if whole.is_dir():
         images = [file.name for file in sorted(whole.iterdir()) if file.name.lower().endswith(_SUFFIXES)]
         do = f"name an image in it: {', '.join(str(Path(name, image)) for image in images[:_MOST_LISTED])}"
-        return FormatError("this folder is no image", name, do if images else "it holds none: check the path")
+        return FormatError(
+            "this folder is no image", name, do if images else f"check the path; it holds none of {formats}"
+        )
     what = f"no format is known by the extension of {whole.name!r}"
     if not is_there(whole):
         new = dict.fromkeys(suffix for known in FORMATS for suffix in known.new_suffixes)
         return FormatError(what, name, f"give a name that ends in one of {' '.join(new)}")
-    return FormatError(what, name, "convert it to one of " + ", ".join(known.described for known in FORMATS))
+    return FormatError(what, name, f"convert it to one of {formats}")
 
 
 def _can_be(parts: VolumePath) -> bool:
@@ -106,4 +109,8 @@ def is_planes(path: Path) -> bool:
         return not is_there(path)
     if not is_there(path) or not path.is_dir() or any(path.name.lower().endswith(suffix) for suffix in _SUFFIXES):
         return False
-    return any(file.suffix.lower() in (".tif", ".tiff") for file in path.iterdir())
+    try:
+        return any(file.suffix.lower() in (".tif", ".tiff") for file in path.iterdir())
+    except OSError as error:
+        why = f"this folder cannot be read: {error.strerror}"
+        raise FormatError(why, str(path), "ask for permission to read it") from error
