@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,26 +30,46 @@ from ecc_rf.cli import main  # noqa: E402
 from tests.fuzzing.campaign import MEMORY, SECONDS, is_clear  # noqa: E402
 from tests.fuzzing.hostile_images import ATTACKS, SHAPE, nifti  # noqa: E402
 from tests.fuzzing.watch import Ending, watched  # noqa: E402
+from tests.ilp_projects import RawProject, lane, write_vigra_forest  # noqa: E402
 
-PROJECT = str(ROOT / "data" / "fixtures" / "cells.ilp")
+VOLUMES = str(ROOT / "data" / "fixtures" / "cells.ilp")
+FLAT = (1, 64, 64)
 QUIET = ["--workers", "1", "-q"]
 
 
-def _raw(image: Path, out: Path) -> list[str]:
-    probability = out.with_name("probability.npy")
+def flat_project(path: Path) -> str:
+    """A project for images of one plane and channel: what attacks in one is behind the check of the features."""
+    RawProject(lanes=[lane(b"a.png", "yx", FLAT[1:])]).write(path)
+    with h5py.File(path, "r+") as file:
+        forest = file.create_group("PixelClassification/ClassifierForests/Forest0000")
+        write_vigra_forest(forest, [(0, 5.0, (4, [1.0, 0.0]), (6, [0.0, 1.0]))], 3, [1, 2])
+    return str(path)
+
+
+def _raw(project: str, image: Path, out: Path) -> list[str]:
+    shape = SHAPE if project == VOLUMES else FLAT
+    probability = out.with_name(f"probability-{shape[0]}.npy")
     if not probability.exists():
-        blob = np.zeros(SHAPE, np.float32)
-        blob[4:8, 4:8, 4:8] = 1
+        blob = np.zeros(shape, np.float32)
+        blob[:, 4:8, 4:8] = 1
         np.save(probability, blob)
     return ["cells", str(probability), "--raw", str(image), "-o", str(out / "out.csv"), *QUIET]
 
 
-COMMANDS: dict[str, Callable[[Path, Path], list[str]]] = {
-    "convert": lambda image, out: ["convert", str(image), str(out / "out.h5"), "-q"],
-    "classify": lambda image, out: ["classify", PROJECT, str(image), "-o", str(out / "out.npy"), *QUIET],
-    "run": lambda image, out: ["run", PROJECT, str(image), "-o", str(out / "results"), "--no-report", *QUIET],
-    "preview": lambda image, out: ["preview", PROJECT, str(image), "-o", str(out / "out.png"), "--workers", "1"],
-    "cells": lambda image, out: ["cells", str(image), "-o", str(out / "out.csv"), *QUIET],
+COMMANDS: dict[str, Callable[[str, Path, Path], list[str]]] = {
+    "convert": lambda project, image, out: ["convert", str(image), str(out / "out.h5"), "-q"],
+    "classify": lambda project, image, out: ["classify", project, str(image), "-o", str(out / "out.npy"), *QUIET],
+    "run": lambda project, image, out: ["run", project, str(image), "-o", str(out / "results"), "--no-report", *QUIET],
+    "preview": lambda project, image, out: [
+        "preview",
+        project,
+        str(image),
+        "-o",
+        str(out / "out.png"),
+        "--workers",
+        "1",
+    ],
+    "cells": lambda project, image, out: ["cells", str(image), "-o", str(out / "out.csv"), *QUIET],
     "raw": _raw,
 }
 """Command lines that read an image and write into a folder."""
@@ -81,19 +102,23 @@ def attacked(command: str, names: list[str], verbose: bool) -> int:
         work = Path(place)
         (work / "good").mkdir()
         good = nifti(work / "good" / "a.nii", {})
-        main(COMMANDS[command](good, work / "good"))  # what is imported and compiled is there in every child
+        main(COMMANDS[command](VOLUMES, good, work / "good"))  # what is imported and compiled is there in every child
     gc.collect()
     gc.freeze()
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
+        flat = flat_project(work / "flat.ilp")
         for name in names:
             folder, out, text = work / name, work / f"{name}-out", work / "printed.txt"
             folder.mkdir()
             out.mkdir()
             image = ATTACKS[name](folder)
-            arguments = COMMANDS[command](image, out)
-            ending = watched(lambda: main(arguments), text, SECONDS)  # noqa: B023 (it runs before the next round)
-            printed = text.read_text(errors="replace")
+            for project in (VOLUMES, flat):
+                arguments = COMMANDS[command](project, image, out)
+                ending = watched(lambda: main(arguments), text, SECONDS)  # noqa: B023 (it runs before the next round)
+                printed = text.read_text(errors="replace")
+                if "the forest expects" not in printed and "The raw volume has the shape" not in printed:
+                    break
             left = [path.name for path in out.iterdir()] if ending.status else []
             problem = problem_with(command, ending, printed, ATTACKS[name].__doc__ or "", left)
             slowest, largest = max(slowest, ending.seconds), max(largest, ending.peak)

@@ -21,13 +21,24 @@ from tests.conftest import ROOT
 FORMATS = ("hdf5", "np", "nifti", "png", "jpeg", "bmp", "tiff", "zarr", "n5")
 
 
-@pytest.mark.parametrize("beginning", FORMATS)
-def test_attacks(beginning: str) -> None:
-    """In a process of its own: it forks, which a process with threads must not."""
-    script = [sys.executable, str(ROOT / "scripts" / "attack_images.py"), "--only", beginning]
+def attacked(*arguments: str) -> list[str]:
+    """What is told of each command; in a process of its own: it forks, which a process with threads must not."""
+    script = [sys.executable, str(ROOT / "scripts" / "attack_images.py"), *arguments]
     done = subprocess.run(script, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    assert "0 bad" in done.stdout and not done.stdout.startswith("0 attacks")
+    lines = done.stdout.splitlines()
+    assert all(" attacks, 0 bad" in line and ": 0 attacks" not in line for line in lines), done.stdout
+    return lines
+
+
+@pytest.mark.parametrize("beginning", FORMATS)
+def test_attacks(beginning: str) -> None:
+    assert len(attacked("--only", beginning)) == 1
+
+
+def test_attacks_through_every_command() -> None:
+    """Few of them; `--command all` without `--only` is the long form."""
+    assert len(attacked("--command", "classify", "run", "preview", "cells", "raw", "--only", "tiff_jpeg")) == 5
 
 
 def test_every_attack_is_of_a_format() -> None:
