@@ -76,7 +76,7 @@ def stored_training(project: IlastikProject) -> TrainedOn | None:
     try:
         text = project.training_text()
         return None if text is None else TrainedOn.from_text(text)
-    except (EccError, ValueError, KeyError, TypeError, AttributeError):
+    except (EccError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 

@@ -20,7 +20,8 @@ from ecc_rf.ilp.block_axes import parse_block_slice
 from ecc_rf.ilp.encoding import dataset_in, read_texts
 from ecc_rf.ilp.stored_paths import likely_places, matching_files, normalized, several_files
 from ecc_rf.ilp.versions import version_key
-from ecc_rf.volumes.axes import axes_from_axistags
+from ecc_rf.trained_on import stored_training
+from ecc_rf.volumes.axes import axes_from_axistags, axistags_json, voxel_size_from_axistags
 from tests.ilp_projects import RawBlock, RawProject, lane
 
 LABELS = "PixelClassification/LabelSets/labels000"
@@ -171,3 +172,64 @@ def test_axis_orders(letters: list[str], number: int) -> None:
 def test_any_text_as_axistags(text: str) -> None:
     with contextlib.suppress(FormatError):
         assert isinstance(axes_from_axistags(text), str)
+
+
+# what a project notes of its training, in JSON
+
+NUMBER = "9" * 400  # an integer of JSON, and of Python; no float
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        f'{{"version": 1, "window_um": {NUMBER}}}',
+        f'{{"version": 1, "window_um": 75, "lanes": {{"0": {{"stored": true, "scales": [{NUMBER}]}}}}}}',
+        '{"version": 1, "window_um": NaN}',
+        '{"version": 1, "window_um": 75, "lanes": []}',
+        "null",
+        "",
+    ],
+)
+def test_a_note_of_normalisation_that_cannot_be(fixtures: Path, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "p.ilp"
+    path.write_bytes((fixtures / "cells.ilp").read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.create_group("ecc_rf/normalization").attrs["settings"] = text
+    project = IlastikProject.open(path)
+    with pytest.raises(EccError) as caught:
+        _ = project.normalization
+    assert caught.value.what and str(path) in caught.value.where
+    assert "problem" in project.describe()["normalization"]
+
+
+def test_a_note_whose_text_is_damaged(fixtures: Path, tmp_path: Path) -> None:
+    """HDF5 would believe its length."""
+    path = tmp_path / "p.ilp"
+    path.write_bytes((fixtures / "cells.ilp").read_bytes())
+    text = '{"version": 1, "window_um": 12345.0}'
+    with h5py.File(path, "r+") as file:
+        file.create_group("ecc_rf/normalization").attrs["settings"] = text
+    data = bytearray(path.read_bytes())
+    at = data.index(text.encode()) - 8  # in its heap, behind the length
+    data[at : at + 8] = (1 << 40).to_bytes(8, "little")
+    path.write_bytes(data)
+    with pytest.raises(FormatError):
+        _ = IlastikProject.open(path).normalization
+
+
+@pytest.mark.parametrize("text", [f'{{"version": 1, "marker": "", "voxels": 1, "error": {NUMBER}, "images": []}}', "["])
+def test_what_is_stored_of_the_training_is_not_needed(fixtures: Path, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "p.ilp"
+    path.write_bytes((fixtures / "cells.ilp").read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["ecc_rf/training"] = text
+    assert stored_training(IlastikProject.open(path)) is None
+
+
+def test_resolutions_beyond_all_numbers() -> None:
+    tags = f'{{"axes": [{{"key": "y", "resolution": {NUMBER}}}, {{"key": "x"}}]}}'
+    with pytest.raises(FormatError, match="damaged axistags"):
+        axes_from_axistags(tags)
+    assert voxel_size_from_axistags("yx", tags, '{"y": "um"}') is None
+    assert voxel_size_from_axistags("yx", axistags_json("yx"), "[" * 100_000) is None

@@ -18,9 +18,10 @@ import numpy as np
 
 from ecc_rf.errors import FormatError
 from ecc_rf.forest.model import RandomForest
-from ecc_rf.ilp.encoding import group_in, place
+from ecc_rf.ilp.encoding import group_in, place, read_attribute_text
 from ecc_rf.ilp.limits import MOST_LANES
 from ecc_rf.normalization.settings import Normalization
+from ecc_rf.small_files import parsed
 
 GROUP = "ecc_rf/normalization"
 _ATTRIBUTE = "settings"
@@ -108,17 +109,21 @@ def read_note(project: h5py.File) -> NormalizationNote | None:
             return None
         own = found
     where = place(own)
+    text = read_attribute_text(own, _ATTRIBUTE)
     try:
-        stored = dict(json.loads(own.attrs[_ATTRIBUTE]))
-    except (KeyError, TypeError, ValueError, OSError) as error:
-        raise FormatError("The stored normalisation is damaged.", where=where) from error
-    normalization = Normalization.from_dict(stored, where)
-    try:
+        if text is None:
+            raise ValueError("it is gone")
+        stored = dict(parsed(text))
+        normalization = Normalization.from_dict(stored, where)
         lanes = {int(index): _lane(lane) for index, lane in stored.get("lanes", {}).items()}
         if len(lanes) > MOST_LANES:
             raise ValueError("too many lanes")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise FormatError("The stored normalisation is damaged.", where=where) from error
+    except FormatError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise FormatError(
+            f"The stored normalisation is damaged: {str(error)[:80]}.", where=where, do="Train the project anew."
+        ) from error
     return NormalizationNote(normalization, lanes, str(stored.get("forest", "")))
 
 

@@ -130,7 +130,7 @@ def parse_axistags(text: str | bytes, name: str = "") -> dict[str, float]:
     """
     try:
         tags = [(str(tag["key"]), float(tag.get("resolution") or 0)) for tag in json.loads(text)["axes"]]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise FormatError(f"damaged axistags: {str(text)[:80]}", name, "give the axes yourself") from error
     if len(dict(tags)) < len(tags):
         raise FormatError(f"the axistags repeat an axis: {[key for key, _ in tags]}", name, "give the axes yourself")
@@ -177,7 +177,7 @@ def voxel_size_from_axistags(axes: str, axistags: str | bytes, axis_units: str |
     """
     try:
         resolutions, units = parse_axistags(axistags), json.loads(axis_units)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if len(resolutions) != len(axes) or not isinstance(units, dict):
         return None
