@@ -40,6 +40,7 @@ class Base:
     image: str
     roi: str = ""
     companions: tuple[Path, ...] = ()
+    commands: tuple[str, ...] = ("info", "classify", "train")
     lost: bool = False  # whether the image of its lane has to be given, for it is not where the project says
 
 
@@ -116,7 +117,8 @@ def campaign(
 
     They are made from the project itself, or from a small copy.
     """
-    names = [name for name, count in counts.items() if count]
+    counts = {name: count for name, count in counts.items() if count and name in base.commands}
+    names = list(counts)
     canary, out, printed = work / "canary", work / "out", work / "printed.txt"
     place = work / "project"
     place.mkdir(parents=True)
