@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+from ecc_rf.cli import main
 from ecc_rf.errors import FormatError, MissingFileError
 from ecc_rf.ilp import encoding
 
@@ -149,3 +150,14 @@ def test_a_project_that_another_program_writes_to(file: h5py.File) -> None:
         [sys.executable, "-c", script, file.filename], capture_output=True, text=True, check=True, timeout=60
     )
     assert "open for writing in another program" in done.stdout
+
+
+def test_names_of_members_that_are_no_text(fixtures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a bit that fell over leaves them; h5py has bytes for such a name."""
+    path = tmp_path / "p.ilp"
+    path.write_bytes((fixtures / "cells.ilp").read_bytes().replace(b"labels000\0", b"labels\xff00\0"))
+    with h5py.File(path, "r") as file, pytest.raises(FormatError, match="name is no text"):
+        encoding.names_in(file["PixelClassification/LabelSets"])
+    assert main(["info", str(path)]) in (0, 2)
+    assert main(["train", str(path), "-o", str(tmp_path / "new.ilp"), "--trees", "1", "-q"]) == 2
+    assert "name is no text" in capsys.readouterr().err

@@ -132,11 +132,20 @@ def _member(parent: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
 
 
 def names_in(group: h5py.Group | None) -> list[str]:
-    """Names of the members, sorted; none if there is no group."""
+    """Names of the members, sorted; none if there is no group.
+
+    Raises
+    ------
+    FormatError
+        If they cannot be read, or one is no UTF-8, which no program writes: h5py has bytes for its name.
+    """
     if group is None:
         return []
     with damage_reported(place(group)):
-        return sorted(group)
+        names = list(group)
+        if wrong := [name for name in names if not isinstance(name, str)]:
+            raise FormatError(f"has a member whose name is no text: {wrong[0]!r}", place(group), _SAVE_ANEW)
+        return sorted(names)
 
 
 def read_text(group: h5py.Group, name: str) -> str | None:
