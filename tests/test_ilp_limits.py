@@ -141,12 +141,14 @@ anything = st.text(max_size=200) | st.text("[]:;,0123456789 /\\.*?~Cab", max_siz
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9)), min_size=1, max_size=5))
+@settings(deadline=None)
 def test_block_slices_are_read_as_written(pairs: list[tuple[int, int]]) -> None:
     bounds = [(low, low + length) for low, length in pairs]
     assert parse_block_slice("[" + ",".join(f"{a}:{b}" for a, b in bounds) + "]") == bounds
 
 
 @given(anything)
+@settings(deadline=None)
 def test_any_text_as_a_block_slice(text: str) -> None:
     bounds = parse_block_slice(text)
     assert bounds is None or all(0 <= start <= stop for start, stop in bounds)
@@ -162,6 +164,7 @@ def test_any_text_as_a_path(text: str) -> None:
 
 
 @given(st.permutations("tzyxc"), st.integers(2, 5))
+@settings(deadline=None)
 def test_axis_orders(letters: list[str], number: int) -> None:
     axes = "".join(letters[:number])
     text = '{"axes": [' + ",".join(f'{{"key": "{axis}"}}' for axis in axes) + "]}"
@@ -169,6 +172,7 @@ def test_axis_orders(letters: list[str], number: int) -> None:
 
 
 @given(anything | st.from_regex(r'\{"axes": ?\[(\{"key": ?"[a-z]"\},?)*\]\}', fullmatch=True))
+@settings(deadline=None)
 def test_any_text_as_axistags(text: str) -> None:
     with contextlib.suppress(FormatError):
         assert isinstance(axes_from_axistags(text), str)

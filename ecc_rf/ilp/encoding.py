@@ -144,7 +144,7 @@ def names_in(group: h5py.Group | None) -> list[str]:
     with damage_reported(place(group)):
         names = list(group)
         if wrong := [name for name in names if not isinstance(name, str)]:
-            raise FormatError(f"has a member whose name is no text: {wrong[0]!r}", place(group), _SAVE_ANEW)
+            raise FormatError(f"it has a member whose name is no text: {wrong[0]!r}", place(group), _SAVE_ANEW)
         return sorted(names)
 
 

@@ -84,7 +84,7 @@ def split_path(path: str | Path) -> VolumePath:
 def _unknown(whole: Path, name: str) -> FormatError:
     """The error for a path by whose name no format is known."""
     formats = ", ".join(known.described for known in FORMATS)
-    if whole.is_dir():
+    if is_there(whole) and whole.is_dir():
         images = [file.name for file in sorted(whole.iterdir()) if file.name.lower().endswith(_SUFFIXES)]
         do = f"name an image in it: {', '.join(str(Path(name, image)) for image in images[:_MOST_LISTED])}"
         return FormatError(
