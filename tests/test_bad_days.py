@@ -302,3 +302,28 @@ def test_texts_of_a_project_do_not_command_the_terminal(
     printed = capsys.readouterr().out
     assert "owned" in printed and "[bold]" in printed
     assert not set("\x1b\x07\u202e") & set(printed)
+
+
+def test_folders_that_a_project_names_for_images(
+    tmp_path: Path, fixtures: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not walked, and need not be readable."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(30):
+        (folder / f"{number:02d}.h5").touch()
+    path = tmp_path / "p.ilp"
+    path.write_bytes((fixtures / "cells.ilp").read_bytes())
+    with h5py.File(path, "r+") as file:
+        del file["Input Data/infos/lane0000/Raw Data/filePath"]
+        file["Input Data/infos/lane0000/Raw Data/filePath"] = str(folder)
+    monkeypatch.setattr("ecc_rf.volumes.paths._MOST_READ", 20)
+    assert main(["info", str(path)]) == 0
+
+    def forbidden(place: object) -> None:
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr("os.scandir", forbidden)
+    monkeypatch.setattr("os.listdir", forbidden)
+    assert main(["info", str(path)]) == 0
+    assert capsys.readouterr().out.count(str(folder)) >= 2

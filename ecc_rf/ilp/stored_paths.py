@@ -84,7 +84,7 @@ def outer_and_inner(path: str) -> tuple[str, str]:
     """
     try:
         inner = split_path(path).inner
-    except FormatError:  # a format we cannot read, but may find
+    except (FormatError, OSError):  # a format we cannot read, but may find; a folder that may not be looked into
         inner = ""
     return (path.removesuffix(inner).rstrip("/"), inner) if inner else (path, "")
 

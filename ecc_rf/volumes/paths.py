@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +40,7 @@ FORMATS = (
 
 
 _MOST_LISTED = 8  # images of a folder
+_MOST_READ = 10_000
 _SUFFIXES = tuple(suffix for known in FORMATS for suffix in known.suffixes if suffix.startswith("."))
 
 
@@ -81,11 +84,20 @@ def split_path(path: str | Path) -> VolumePath:
     return next((parts for parts in found if _can_be(parts)), found[0])
 
 
+def _names_in(folder: Path) -> list[str]:
+    """Some thousands of names at the most, for a project may name any folder; none if it may not be looked into."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in itertools.islice(entries, _MOST_READ)]
+    except OSError:
+        return []
+
+
 def _unknown(whole: Path, name: str) -> FormatError:
     """The error for a path by whose name no format is known."""
     formats = ", ".join(known.described for known in FORMATS)
     if is_there(whole) and whole.is_dir():
-        images = [file.name for file in sorted(whole.iterdir()) if file.name.lower().endswith(_SUFFIXES)]
+        images = sorted(name for name in _names_in(whole) if name.lower().endswith(_SUFFIXES))
         do = f"name an image in it: {', '.join(str(Path(name, image)) for image in images[:_MOST_LISTED])}"
         return FormatError(
             "this folder is no image", name, do if images else f"check the path; it holds none of {formats}"
