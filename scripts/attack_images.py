@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import gc
 import io
+import math
 import re
 import sys
 import tempfile
@@ -46,13 +47,23 @@ def flat_project(path: Path) -> str:
     return str(path)
 
 
+def _write_cells(path: Path, shape: tuple[int, ...]) -> None:
+    """A probability volume, all of it cell up to the border: every voxel of a raw image is looked at."""
+    np.save(path, np.ones(shape, np.float32))
+
+
+def _fit_cells(path: Path, printed: str) -> None:
+    """A probability volume of the shape that the raw image has, if that can be."""
+    said = re.search(r"The raw volume has the shape \(([\d, ]+)\)", printed)
+    shape = tuple(int(extent) for extent in said[1].split(",") if extent.strip()) if said else ()
+    if 0 < math.prod(shape) <= 1 << 24:
+        _write_cells(path, shape)
+
+
 def _raw(project: str, image: Path, out: Path) -> list[str]:
-    shape = SHAPE if project == VOLUMES else FLAT
-    probability = out.with_name(f"probability-{shape[0]}.npy")
-    if not probability.exists():
-        blob = np.zeros(shape, np.float32)
-        blob[:, 4:8, 4:8] = 1
-        np.save(probability, blob)
+    probability = out.with_name("probability.npy")
+    if project == VOLUMES:
+        _write_cells(probability, SHAPE)
     return ["cells", str(probability), "--raw", str(image), "-o", str(out / "out.csv"), *QUIET]
 
 
@@ -119,6 +130,7 @@ def attacked(command: str, names: list[str], verbose: bool) -> int:
                 printed = text.read_text(errors="replace")
                 if "the forest expects" not in printed and "The raw volume has the shape" not in printed:
                     break
+                _fit_cells(work / "probability.npy", printed)
             left = [path.name for path in out.iterdir()] if ending.status else []
             problem = problem_with(command, ending, printed, ATTACKS[name].__doc__ or "", left)
             slowest, largest = max(slowest, ending.seconds), max(largest, ending.peak)

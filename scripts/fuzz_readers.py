@@ -64,7 +64,8 @@ def run() -> int:
         command = [sys.executable, __file__, name, "--child", "--seconds", str(a.seconds), "--keep", str(keep)]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         tail = [line for line in done.stderr.splitlines() if line.strip()][-3:]
-        print(f"{name}: {'good' if done.returncode == 0 else 'BAD'}: {tail[-1] if tail else ''}", flush=True)
+        how = "good" if done.returncode == 0 else f"BAD (status {done.returncode})"
+        print(f"{name}: {how}: {tail[-1] if tail else ''}", flush=True)
         if done.returncode:
             bad.append(name)
             (keep / f"{name}.log").write_text(done.stderr)

@@ -28,6 +28,7 @@ import h5py
 import numpy as np
 
 from ecc_rf.errors import FormatError
+from ecc_rf.volumes.base import damage_reported
 
 LONGEST_STRING = 1 << 20
 """Bytes of one string: a list of 10,000 files with paths of 100 letters has as many. All strings that are read
@@ -55,31 +56,33 @@ def dataset_strings(dataset: h5py.Dataset, where: str) -> list[bytes]:
     FormatError
         If they are damaged, too long, or stored in a way that programs do not store names.
     """
-    if dataset.ndim > 1:
-        raise FormatError(f"expected one string or a list of strings, found shape {dataset.shape}", where)
-    count, layout = dataset.size, dataset.id.get_create_plist().get_layout()
-    with _Bytes(dataset, where) as file:
-        size = file.descriptor
-        if layout == h5py.h5d.CONTIGUOUS:
-            at = dataset.id.get_offset()
-            stored = bytes(count * size) if at is None else file.read(at, count * size)
-        elif layout == h5py.h5d.COMPACT:
-            stored = _compact(file, dataset)
-        else:
-            stored = _chunks(dataset, size, where)
-        return file.strings(stored, count)
+    with damage_reported(where):
+        if dataset.ndim > 1:
+            raise FormatError(f"expected one string or a list of strings, found shape {dataset.shape}", where)
+        count, layout = dataset.size, dataset.id.get_create_plist().get_layout()
+        with _Bytes(dataset, where) as file:
+            size = file.descriptor
+            if layout == h5py.h5d.CONTIGUOUS:
+                at = dataset.id.get_offset()
+                stored = bytes(count * size) if at is None else file.read(at, count * size)
+            elif layout == h5py.h5d.COMPACT:
+                stored = _compact(file, dataset)
+            else:
+                stored = _chunks(dataset, size, where)
+            return file.strings(stored, count)
 
 
 def attribute_strings(node: h5py.Group | h5py.Dataset, name: str, where: str) -> list[bytes]:
     """The strings of an attribute of variable-length strings; raises as `dataset_strings`."""
-    attribute = h5py.h5a.open(node.id, name.encode())
-    count = math.prod(attribute.shape)
-    with _Bytes(node, where) as file:
-        for kind, body in file.messages(node):
-            if kind == _ATTRIBUTE:
-                found, stored = _attribute(body)
-                if found == name.encode():
-                    return file.strings(stored, count)
+    with damage_reported(where):
+        attribute = h5py.h5a.open(node.id, name.encode())
+        count = math.prod(attribute.shape)
+        with _Bytes(node, where) as file:
+            for kind, body in file.messages(node):
+                if kind == _ATTRIBUTE:
+                    found, stored = _attribute(body)
+                    if found == name.encode():
+                        return file.strings(stored, count)
     raise FormatError("a text is stored in a way that is not read", where, _COPY_ANEW)
 
 
@@ -91,18 +94,20 @@ def checked_attribute(node: h5py.Group | h5py.Dataset, name: str, where: str) ->
     FormatError
         If it is a damaged string, a list of strings, or larger than an attribute usually can be.
     """
-    if not h5py.h5a.exists(node.id, name.encode()):
-        return None
-    attribute = h5py.h5a.open(node.id, name.encode())
-    if is_variable_string(attribute.dtype) and math.prod(attribute.shape) == 1:
-        return attribute_strings(node, name, where)[0].decode("utf-8", "replace")
-    if attribute.dtype.kind == "O" or math.prod(attribute.shape) * attribute.dtype.itemsize > _LARGEST_ATTRIBUTE:
-        raise FormatError(
-            f"the attribute {name} is {attribute.dtype} of shape {attribute.shape}; expected a text or a few numbers",
-            where,
-            _COPY_ANEW,
-        )
-    return node.attrs[name]
+    with damage_reported(where):
+        if not h5py.h5a.exists(node.id, name.encode()):
+            return None
+        attribute = h5py.h5a.open(node.id, name.encode())
+        if is_variable_string(attribute.dtype) and math.prod(attribute.shape) == 1:
+            return attribute_strings(node, name, where)[0].decode("utf-8", "replace")
+        if attribute.dtype.kind == "O" or math.prod(attribute.shape) * attribute.dtype.itemsize > _LARGEST_ATTRIBUTE:
+            raise FormatError(
+                f"the attribute {name} is {attribute.dtype} of shape {attribute.shape}; "
+                "expected a text or a few numbers",
+                where,
+                _COPY_ANEW,
+            )
+        return node.attrs[name]
 
 
 class _Bytes:
