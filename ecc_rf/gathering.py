@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ecc_rf.blocks import BASE, BlockCost, Progress, SilentProgress, choose_block, count_not_finite, resolve_workers
-from ecc_rf.errors import ImageValueError, LabelError, ShapeError
+from ecc_rf.errors import ImageTooSmallError, ImageValueError, LabelError, SettingError, ShapeError
 from ecc_rf.features import FeaturePlan, FeatureSelection, compute_features
 from ecc_rf.ilp import LaneLabels
 from ecc_rf.volumes import AxisView, Volume
@@ -73,7 +73,10 @@ class LabelledImage:
     def plan(self, selection: FeatureSelection) -> FeaturePlan:
         """The features of this image."""
         extents = dict(zip(self.volume.axes, self.volume.shape))
-        return selection.plan((extents.get("z", 1), extents["y"], extents["x"]), extents.get("c", 1))
+        try:
+            return selection.plan((extents.get("z", 1), extents["y"], extents["x"]), extents.get("c", 1))
+        except (ImageTooSmallError, SettingError) as error:  # does not know the image
+            raise type(error)(error.what, self.name, error.do) from None
 
 
 @dataclass(frozen=True, eq=False)

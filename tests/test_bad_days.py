@@ -327,3 +327,14 @@ def test_folders_that_a_project_names_for_images(
     monkeypatch.setattr("os.listdir", forbidden)
     assert main(["info", str(path)]) == 0
     assert capsys.readouterr().out.count(str(folder)) >= 2
+
+
+def test_a_scale_that_fits_no_image(tmp_path: Path, fixtures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever trains is told which image."""
+    for name in ("cells.ilp", "brain.h5"):
+        (tmp_path / name).write_bytes((fixtures / name).read_bytes())
+    with h5py.File(tmp_path / "cells.ilp", "r+") as file:
+        file["FeatureSelections/Scales"][...] = 42
+    assert main(["train", str(tmp_path / "cells.ilp"), "-o", str(tmp_path / "new.ilp"), "--trees", "1", "-q"]) == 2
+    said = capsys.readouterr().err
+    assert "scale 42" in said and "cells.ilp, lane 0" in said.split("where: ")[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecc_rf.errors import SettingError
+from ecc_rf.errors import ImageTooSmallError, SettingError
 from ecc_rf.features.selection import FeatureSelection
 from ecc_rf.ilp.label_writing import Color
 from ecc_rf.ilp.links import LinkKind, explicit_path
@@ -40,5 +40,8 @@ def create_project(
     features = features or FeatureSelection.recommended()
     for lane in lanes:
         extents = dict(zip(lane.axes, lane.shape))
-        features.plan((extents.get("z", 1), extents["y"], extents["x"]), extents.get("c", 1))  # whether filters fit
+        try:
+            features.plan((extents.get("z", 1), extents["y"], extents["x"]), extents.get("c", 1))  # whether filters fit
+        except ImageTooSmallError as error:  # does not know the image
+            raise ImageTooSmallError(error.what, str(lane.path), error.do) from None
     write_project(path, lanes, features, label_names, colors=colors, overwrite=overwrite)
