@@ -55,6 +55,14 @@ def test_types_that_lead_to_the_heap(project: Path) -> None:
         edit_project(project, project.with_name("new.ilp"), changes=ProjectChanges())
 
 
+def test_named_types(project: Path) -> None:
+    """HDF5 crashes when it copies one of strings, which a bit that fell over makes of a dataset."""
+    with h5py.File(project, "r+") as file:
+        file["type"] = h5py.string_dtype()
+    with pytest.raises(FormatError, match="named type"):
+        edit_project(project, project.with_name("new.ilp"), changes=ProjectChanges())
+
+
 def test_large_attributes(project: Path) -> None:
     with h5py.File(project, "r+", libver="latest") as file:
         file.create_group("x", track_order=True).attrs["y"] = np.zeros(LARGEST_ATTRIBUTE + 8, np.uint8)

@@ -311,6 +311,19 @@ def test_a_project_without_roles_gets_them(tmp_path: Path) -> None:
     assert IlastikProject.open(tmp_path / "sub" / "new.ilp").lanes[0].open().shape == (5, 6, 7)
 
 
+def test_a_project_that_lost_the_names_of_its_roles(tmp_path: Path) -> None:
+    """Its lanes have the groups of the roles already."""
+    np.save(tmp_path / "a.npy", np.zeros((5, 6, 7), np.uint8))
+    old = RawProject(lanes=[lane(b"a.npy", "zyx", (5, 6, 7))], labels=[[]]).write(tmp_path / "old.ilp")
+    with h5py.File(old, "r+") as file:
+        del file["Input Data/Role Names"]
+    edit_project(old, tmp_path / "new.ilp", changes=ProjectChanges())
+    with h5py.File(tmp_path / "new.ilp") as file:
+        assert file["Input Data/Role Names"][()].tolist() == [b"Raw Data", b"Prediction Mask"]
+        assert sorted(file["Input Data/infos/lane0000"]) == ["Prediction Mask", "Raw Data"]
+    assert IlastikProject.open(tmp_path / "new.ilp").lanes[0].open().shape == (5, 6, 7)
+
+
 def test_groups_that_count_as_absent_do_not_come_to_life(tmp_path: Path) -> None:
     block = RawBlock(VOXELS.reshape(1, 2, 2, 1), (0, 3, 4, 0))
     old = RawProject(storage_version=None, lanes=[lane(b"a.h5", "zyx", (5, 6, 7))], labels=[[block]])

@@ -82,6 +82,8 @@ def check_members(group: h5py.Group) -> None:
     for node in _nodes(group):
         where = place(node)
         with damage_reported(where):
+            if not isinstance(node, h5py.Group | h5py.Dataset):  # copying a type of strings, HDF5 ends the process
+                raise FormatError("it is a named type, or nothing that a project has", where, _SAVE_ANEW)
             _check_attributes(node, where)
             if isinstance(node, h5py.Dataset):
                 _check_dataset(node, where)

@@ -137,9 +137,14 @@ def _introduce_roles(data: h5py.Group, infos: h5py.Group) -> None:
         del data["Role Names"]
     write_texts(data, "Role Names", ROLES)
     for name in names_in(infos):
-        lane = infos[name]
+        lane = group_in(infos, name)
+        if lane is None:
+            continue
         members = names_in(lane)
-        role = lane.create_group(ROLES[0])
-        for member in members:
-            lane.move(member, f"{role.name}/{member}")
-        lane.create_group(ROLES[1])
+        if is_image_info(lane):
+            lane.create_group("new")  # a member may have the name of the role
+            for member in members:
+                lane.move(member, f"new/{member}")
+            lane.move("new", ROLES[0])
+        for role in ROLES:  # the lane may have them, and only their names be gone
+            lane.require_group(role)
