@@ -50,7 +50,11 @@ def read_settings(path: str | Path) -> CellSettings:
     try:
         stored = tomllib.loads(read_small(file))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FormatError(f"This is no file of settings: {error}", where=str(path)) from error
+        raise FormatError(
+            f"This is no file of settings: {error}",
+            where=str(path),
+            do="Give one that ecc-rf tune has written (.toml).",
+        ) from error
     cells, model = stored.pop("cells", {}), stored.pop("objects_model", None)
     if not isinstance(cells, dict) or not isinstance(model, str | None):
         raise FormatError("Expected the table [cells] and the text objects_model.", where=str(path))

@@ -154,6 +154,8 @@ def test_suggestions_that_cannot_be(probability: Path, fixtures: Path, tmp_path:
     for options, message in cases:
         with pytest.raises(EccError, match=message):
             suggest([probability], [brain], out, STRICT, **options)  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="0 places"):  # before a volume is looked at
+        suggest([tmp_path / "none.h5"], [brain], out, STRICT, count=0)
     shutil.copy(brain, tmp_path / "other.h5")
     with pytest.raises(SettingError, match="not one of the project's"):
         suggest([probability], [tmp_path / "other.h5"], out, STRICT, project=fixtures / "cells.ilp")

@@ -25,7 +25,10 @@ Kind = Literal["relative", "absolute", "embedded", "url", "array", "none"]
 """How a lane names its image: by a path, as a copy inside the project, by an address in the net, as an array of a
 script that was never stored, or not at all."""
 
-_GIVE_IMAGE = "give the image's place: images={{{index}: PATH}}, on the command line --image {index}=PATH"
+_GIVE_IMAGE = (
+    "mend the link, ecc-rf relink PROJECT {index}=PATH -o NEW.ilp; train and features also take --image {index}=PATH,"
+    " functions images={{{index}: PATH}}"
+)
 
 
 @dataclass(frozen=True)

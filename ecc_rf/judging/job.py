@@ -19,7 +19,7 @@ from ecc_rf.judging.candidates import CandidateVolume, find_candidates, told
 from ecc_rf.judging.judgements import JUDGEMENT
 from ecc_rf.judging.outlines import outlines
 from ecc_rf.judging.page import make_page
-from ecc_rf.judging.sampling import Sample, draw_sample
+from ecc_rf.judging.sampling import Sample, check_sample, draw_sample
 from ecc_rf.judging.sections import contrast_window, cut_sections, encode_sections
 from ecc_rf.objects import FEATURES, ObjectModel
 from ecc_rf.volumes.base import VoxelSize, write_errors
@@ -91,6 +91,7 @@ def write_sheet(
     ------
     EccError
     """
+    check_sample(count, seed)
     if uncertain and model is None:
         raise SettingError(
             "What is uncertain is told by an object model.",

@@ -45,6 +45,14 @@ class Sample:
     weights: NDArray[np.float64]
 
 
+def check_sample(count: int, seed: int) -> None:
+    """Refuse settings of `draw_sample`, before the candidates are looked for."""
+    if count < 1:
+        raise SettingError(f"{count} candidates cannot be drawn.", where="--count", do="Give 1 or more, better 80.")
+    if seed < 0:
+        raise SettingError(f"The seed is {seed}; it must be 0 or more.", where="--seed")
+
+
 def draw_sample(
     groups: Sequence[str],
     probability: NDArray[np.float64],
@@ -77,10 +85,7 @@ def draw_sample(
     >>> sorted(set(zip(sample.strata, sample.weights.tolist())))[3:5]
     [('a, probability 4 of 4', 11.0), ('b, probability 1 of 4', 1.5)]
     """
-    if count < 1:
-        raise SettingError(f"{count} candidates cannot be drawn.", where="--count", do="Give 1 or more, better 80.")
-    if seed < 0:
-        raise SettingError(f"The seed is {seed}; it must be 0 or more.", where="--seed")
+    check_sample(count, seed)
     order = probability if cut is None else -np.abs(probability - cut)
     what = "probability" if cut is None else "certainty"
     names = list(dict.fromkeys(groups))

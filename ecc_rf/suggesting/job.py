@@ -20,7 +20,7 @@ from ecc_rf.notes import noted
 from ecc_rf.objects import FEATURES, ObjectModel
 from ecc_rf.suggesting.crops import lanes_of, stroke_voxels, write_crops
 from ecc_rf.suggesting.picture import draw_places
-from ecc_rf.suggesting.places import FALSE_ALARM, MISSED, UNCERTAIN, Place, Points, choose_places
+from ecc_rf.suggesting.places import FALSE_ALARM, MISSED, UNCERTAIN, Place, Points, check_places, choose_places
 from ecc_rf.volumes.base import VoxelSize, write_errors
 from ecc_rf.volumes.unfinished import UnfinishedOutput
 
@@ -93,6 +93,7 @@ def suggest(
     ------
     EccError
     """
+    check_places(count, size_um)
     for what, given, option in (("raw images", raws, "--raw"), ("truths", truths, "--truth")):
         if given is not None and len(given) != len(probabilities):
             raise SettingError(

@@ -76,6 +76,14 @@ class Place:
         )
 
 
+def check_places(count: int, size_um: float) -> None:
+    """Refuse settings of `choose_places` that are not positive, before the points are looked for."""
+    if count < 1:
+        raise SettingError(f"{count} places cannot be suggested.", where="--count", do="Give 1 or more.")
+    if not 0 < size_um < np.inf:
+        raise SettingError(f"A place of {size_um:g} µm is none.", where="--size-um", do="Give more than 0 µm.")
+
+
 def choose_places(volumes: Sequence[tuple[Points, VoxelSize]], count: int, size_um: float) -> list[Place]:
     """Choose places, the best first.
 
@@ -95,10 +103,7 @@ def choose_places(volumes: Sequence[tuple[Points, VoxelSize]], count: int, size_
     SettingError
         If a setting is not positive.
     """
-    if count < 1:
-        raise SettingError(f"{count} places cannot be suggested.", where="--count", do="Give 1 or more.")
-    if not 0 < size_um < np.inf:
-        raise SettingError(f"A place of {size_um:g} µm is none.", where="--size-um", do="Give more than 0 µm.")
+    check_places(count, size_um)
     kept = [np.sort(np.argsort(-points.weight, kind="stable")[:_MOST]) for points, _ in volumes]
     several = [points[rows] for (points, _), rows in zip(volumes, kept)]
     near = [_neighbours(points.at, size, size_um) for points, (_, size) in zip(several, volumes)]
