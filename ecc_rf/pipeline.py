@@ -15,12 +15,12 @@ from ecc_rf.errors import SettingError
 from ecc_rf.ilp import IlastikProject
 from ecc_rf.image_normalization import ImageReader
 from ecc_rf.prediction import CANONICAL
-from ecc_rf.record import image_name
 from ecc_rf.run_folder import CELLS, RunFolder
 from ecc_rf.run_job import Job
 from ecc_rf.run_settings import RunResult, RunSettings
 from ecc_rf.trained_on import trained_on
 from ecc_rf.volumes import AxisView, open_volume
+from ecc_rf.volumes.paths import image_name
 
 if TYPE_CHECKING:
     from ecc_rf.objects import ObjectModel

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ecc_rf.environment import versions
 from ecc_rf.volumes.base import write_errors
-from ecc_rf.volumes.paths import FORMATS, split_path
 from ecc_rf.volumes.unfinished import UnfinishedOutput
 
 if TYPE_CHECKING:
     from ecc_rf.volumes import Volume
 
-__all__ = ["file_hash", "image_name", "image_record", "plain", "versions", "write_json", "write_text"]
+__all__ = ["file_hash", "image_record", "plain", "versions", "write_json", "write_text"]
 
 
 def file_hash(path: Path) -> str:
@@ -41,23 +40,6 @@ def image_record(volume: Volume) -> dict[str, Any]:
         stat = path.stat()
         record |= {"bytes": stat.st_size, "modified": stat.st_mtime}
     return record
-
-
-def image_name(image: str | Path) -> str:
-    """The name of an image's file without folders and the extension of its format; what else has a dot stays.
-
-    >>> image_name("a/brain 1.h5/data"), image_name("x/y.ome.zarr"), image_name("brain.2.nii.gz"), image_name("..h5")
-    ('brain 1', 'y', 'brain.2', 'image')
-    """
-    name = split_path(image).file.name
-    for known in FORMATS:
-        suffix = max((s for s in known.suffixes if name.lower().endswith(s)), key=len, default="")
-        if suffix:
-            name = name[: -len(suffix)]
-            break
-    if name.lower().endswith(".ome"):
-        name = name[: -len(".ome")]
-    return name.strip(". ") or "image"  # a folder must not be called .. or end in a dot
 
 
 def write_json(path: Path, record: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from ecc_rf.normalization.scale import estimate_scales
 from ecc_rf.normalization.settings import ATTRIBUTE, Normalization, read_from_volume
 from ecc_rf.normalization.volume import NormalizedVolume
 from ecc_rf.volumes import AxisView, create_volume, open_volume
-from ecc_rf.volumes.paths import split_path
+from ecc_rf.volumes.paths import image_name, split_path
 from ecc_rf.volumes.user_paths import is_there
 
 FORMATS = {"h5": ".h5/data", "ome.zarr": ".ome.zarr"}
@@ -117,15 +117,15 @@ def _write(
 def _names(images: Sequence[str | Path]) -> list[str]:
     """The images' own names.
 
-    >>> _names(["a/brain.h5/data", "b/left.ome.zarr"])
-    ['brain', 'left']
+    >>> _names(["a/brain.1.h5/data", "b/brain.2.ome.zarr"])
+    ['brain.1', 'brain.2']
 
     Raises
     ------
     SettingError
         If two are the same: they would be written to the same file.
     """
-    names = [split_path(image).file.name.split(".")[0] or "image" for image in images]
+    names = [image_name(image) for image in images]
     folded = [name.casefold() for name in names]  # one file on some systems
     for name in names:
         if folded.count(name.casefold()) > 1:

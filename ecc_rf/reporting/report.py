@@ -11,7 +11,7 @@ import numpy as np
 
 from ecc_rf.cells.inputs import Channel, ProbabilityScale
 from ecc_rf.errors import EccError
-from ecc_rf.record import image_name, write_text
+from ecc_rf.record import write_text
 from ecc_rf.reporting import page
 from ecc_rf.reporting.charts import histograms, profiles
 from ecc_rf.reporting.drawing import grid
@@ -21,6 +21,7 @@ from ecc_rf.reporting.projections import Projections, project
 from ecc_rf.reporting.scene import Scene, show
 from ecc_rf.reporting.sections import LOWER, section
 from ecc_rf.volumes import Volume
+from ecc_rf.volumes.paths import image_name
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -93,6 +93,23 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
+def image_name(image: str | Path) -> str:
+    """The name of an image's file without folders and the extension of its format; what else has a dot stays.
+
+    >>> image_name("a/brain 1.h5/data"), image_name("x/y.ome.zarr"), image_name("brain.2.nii.gz"), image_name("..h5")
+    ('brain 1', 'y', 'brain.2', 'image')
+    """
+    name = split_path(image).file.name
+    for known in FORMATS:
+        suffix = max((s for s in known.suffixes if name.lower().endswith(s)), key=len, default="")
+        if suffix:
+            name = name[: -len(suffix)]
+            break
+    if name.lower().endswith(".ome"):
+        name = name[: -len(".ome")]
+    return name.strip(". ") or "image"  # a folder must not be called .. or end in a dot
+
+
 def _unknown(whole: Path, name: str) -> FormatError:
     """The error for a path by whose name no format is known."""
     formats = ", ".join(known.described for known in FORMATS)
