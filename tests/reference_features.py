@@ -116,7 +116,7 @@ def _float32_pass(image: np.ndarray, k: np.ndarray, order: int, axis: int) -> np
         up, down = around[..., r + x : r + x + n], around[..., r - x : r - x + n]
         pair = up - down if order == 1 else up + down
         # the product of two float32 is exact in float64: one rounding, but for ties that are all but impossible
-        fused = (np.float64(k[x]) * pair + fused).astype(np.float32)
+        fused = (np.float64(k[x]) * pair.astype(np.float64) + fused).astype(np.float32)
         plain = plain + k[x] * pair
     if axis == 2:
         first, last = (r + 7) // 8 * 8, (n - r) // 32 * 32

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TREES = 150
-LEAF, LARGEST_LEAF = 5, 20  # candidates in a leaf, at least: judgements at the limit of visibility are noisy
-PER_LEAF = 200  # candidates: of thousands, larger leaves find more cells in other brains and patches (docs/accuracy.md)
+LEAF = 5  # candidates in a leaf, at least: judgements at the limit of visibility are noisy
 FEWEST = 5  # judged candidates of each kind: below, a leaf of each cannot be filled
 DEFAULT_CUT = 0.25  # about the best of 0.15 to 0.35 with strokes of other brains or patches (docs/accuracy.md)
 CUTS = tuple(round(0.05 * step, 2) for step in range(1, 20))
@@ -72,7 +71,7 @@ def train_object_model(
     if not np.isfinite(rows).all():
         raise SettingError("A candidate has a feature that is no number.", do="Find the candidates again.")
     grown = RandomForestClassifier(
-        TREES, min_samples_leaf=leaf_size(len(rows)), max_features="sqrt", oob_score=True, random_state=seed, n_jobs=1
+        TREES, min_samples_leaf=LEAF, max_features="sqrt", oob_score=True, random_state=seed, n_jobs=1
     )
     grown.fit(rows, np.where(is_cell, 2, 1), sample_weight=weights if weigh_trees else None)
     unseen = grown.oob_decision_function_[:, 1]
@@ -90,15 +89,6 @@ def train_object_model(
     }
     forest = RandomForest.from_sklearn(grown, len(FEATURES))
     return ObjectModel(forest, chosen, dict(finder or {}), training)
-
-
-def leaf_size(candidates: int) -> int:
-    """Least candidates in a leaf.
-
-    >>> leaf_size(80), leaf_size(2000), leaf_size(50_000)
-    (5, 10, 20)
-    """
-    return min(max(LEAF, candidates // PER_LEAF), LARGEST_LEAF)
 
 
 def figures(
