@@ -187,6 +187,11 @@ def test_no_cell_gives_an_empty_table_and_a_warning() -> None:
     assert len(filter_cells(cells, min_sbr=2)) == 0
 
 
+def test_an_image_in_place_of_the_probability_is_suspected() -> None:
+    with pytest.warns(UserWarning, match="an image must be classified first"):
+        CellFinder().find(np.full((3, 4, 5), 900, np.uint16), voxel_size=VOXEL)
+
+
 def test_without_raw_the_intensities_are_missing() -> None:
     cells = CellFinder().find(np.ones((3, 4, 5), np.uint8) * 255, voxel_size=VOXEL)
     assert cells[["deltaI", "BG", "deltaI_total", "sbr"]].isna().all(axis=None)

@@ -168,10 +168,17 @@ class Search:
         if not len(cells):
             warnings.warn(
                 f"No cell was found: no object of more than {settings.min_volume} voxels has probabilities above "
-                f"{settings.threshold:g} in {inputs.probability.name}.",
+                f"{settings.threshold:g} in {inputs.probability.name}.{self._doubt()}",
                 stacklevel=3,
             )
         return cells
+
+    def _doubt(self) -> str:
+        """What to think of if nothing is found: images are uint16, probabilities seldom."""
+        stored = self._inputs.probability
+        if stored.dtype != "uint16" or stored.drange is not None:
+            return ""
+        return " Its values, uint16 without a data range, are probabilities of 65535: an image must be classified first."
 
     def part(self, use: Resources) -> None:
         """Find and measure what lies in the blocks of one part; it is kept for `table`."""
