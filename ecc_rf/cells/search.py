@@ -178,7 +178,7 @@ class Search:
         stored = self._inputs.probability
         if stored.dtype != "uint16" or stored.drange is not None:
             return ""
-        return " Its values, uint16 without a data range, are probabilities of 65535: an image must be classified first."
+        return " Its values, uint16 without a data range, count as shares of 65535: an image must be classified first."
 
     def part(self, use: Resources) -> None:
         """Find and measure what lies in the blocks of one part; it is kept for `table`."""
