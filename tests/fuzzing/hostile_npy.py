@@ -89,12 +89,13 @@ def npz_bomb(folder: Path) -> Path:
     """claims 3,221,225,472 bytes, and its format is decoded as a whole"""
     header = npy(folder / "h", described("'|u1'", "(3, 1024, 1048576)")).read_bytes()
     with (
-        zipfile.ZipFile(folder / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        zipfile.ZipFile(folder / "a.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
         archive.open("data.npy", "w", force_zip64=True) as file,
     ):
         file.write(header)
+        zeros = bytes(1 << 24)
         for _ in range(GIGABYTES >> 24):
-            file.write(bytes(1 << 24))
+            file.write(zeros)
     return folder / "a.npz"
 
 
