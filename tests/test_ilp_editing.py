@@ -14,6 +14,7 @@ import pytest
 
 from ecc_rf.errors import (
     AxesError,
+    FormatError,
     LabelError,
     NoForestError,
     NoLaneError,
@@ -322,6 +323,22 @@ def test_a_project_that_lost_the_names_of_its_roles(tmp_path: Path) -> None:
         assert file["Input Data/Role Names"][()].tolist() == [b"Raw Data", b"Prediction Mask"]
         assert sorted(file["Input Data/infos/lane0000"]) == ["Prediction Mask", "Raw Data"]
     assert IlastikProject.open(tmp_path / "new.ilp").lanes[0].open().shape == (5, 6, 7)
+
+
+@pytest.mark.parametrize("place", ["Input Data/local_data", "Input Data/infos/lane0000/Prediction Mask"])
+def test_something_else_in_the_place_of_a_group(tmp_path: Path, place: str) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((5, 6, 7), np.uint8))
+    old = RawProject(lanes=[lane(b"a.npy", "zyx", (5, 6, 7))], labels=[[]]).write(tmp_path / "old.ilp")
+    with h5py.File(old, "r+") as file:
+        if place in file:
+            del file[place]
+        if "Mask" in place:
+            del file["Input Data/Role Names"]
+        file[place] = 1
+    changes = ProjectChanges(links={0: NewLink(str(tmp_path / "a.npy"), kind="copy")})
+    with pytest.raises(FormatError):
+        edit_project(old, tmp_path / "new.ilp", changes=changes)
+    assert not (tmp_path / "new.ilp").exists()
 
 
 def test_groups_that_count_as_absent_do_not_come_to_life(tmp_path: Path) -> None:

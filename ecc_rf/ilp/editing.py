@@ -34,7 +34,7 @@ from ecc_rf.ilp.project import TRAINING, IlastikProject, label_group
 from ecc_rf.ilp.selection import SELECTION_MEMBERS, settled_in_2d, write_selection
 from ecc_rf.ilp.versions import INTERNAL_ORDER, WRITTEN_VERSION, is_before, version_key
 from ecc_rf.ilp.vigra_forest import read_forests, write_forests
-from ecc_rf.volumes.base import write_errors
+from ecc_rf.volumes.base import damage_reported, write_errors
 from ecc_rf.volumes.unfinished import UnfinishedOutput
 from ecc_rf.volumes.user_paths import expanded
 
@@ -120,7 +120,13 @@ def edit_project(source: str | Path, output: str | Path, *, changes: ProjectChan
     links = LinkEdits(project.lanes, changes.links, expanded(output).absolute())
     target = UnfinishedOutput(expanded(output), str(output), overwrite)
     try:
-        with open_project_file(project.path) as old, write_errors(str(output)), h5py.File(target.path, "w") as new:
+        # Of what is copied only the places are looked at that are known: h5py finds damage elsewhere in its own words.
+        with (
+            damage_reported(str(project.path)),
+            open_project_file(project.path) as old,
+            write_errors(str(output)),
+            h5py.File(target.path, "w") as new,
+        ):
             copy_members(old, new, edit.left_out(old) | links.left_out(old))
             edit.write(old, new)
             links.write(new)

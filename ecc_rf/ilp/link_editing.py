@@ -61,7 +61,10 @@ class LinkEdits:
             return set()
         paths = self._left_copies(data)
         for lane, name in zip(self._lanes, names_in(infos)):
-            for path, info in _infos(infos[name], f"{_DATA}/infos/{name}"):
+            info_group = group_in(infos, name)
+            if info_group is None:  # damaged: it has a name, and cannot be opened
+                continue
+            for path, info in _infos(info_group, f"{_DATA}/infos/{name}"):
                 raw = path.rpartition("/")[2] not in ROLES[1:]
                 if raw and lane.index in self._links:
                     paths |= {f"{path}/{member}" for member in LINK_MEMBERS}
@@ -102,7 +105,7 @@ class LinkEdits:
             write_text(new[path], "filePath", link)
         for lane, name in zip(self._lanes, names_in(infos)):
             if lane.index in self._links:
-                self._write_link(lane, infos[name].require_group(ROLES[0]), data.require_group("local_data"))
+                self._write_link(lane, _group(_group(infos, name), ROLES[0]), _group(data, "local_data"))
 
     def _write_link(self, lane: Lane, info: h5py.Group, local_data: h5py.Group) -> None:
         link = self._links[lane.index]
@@ -116,6 +119,18 @@ class LinkEdits:
             write_text(info, "nickname", nickname(Path(link.path).as_posix()))
         if "allowLabels" not in info:
             info.create_dataset("allowLabels", data=True)
+
+
+def _group(parent: h5py.Group, name: str) -> h5py.Group:
+    """A group, made if there is nothing of that name.
+
+    Raises
+    ------
+    FormatError
+        If there is something else.
+    """
+    found = group_in(parent, name)
+    return parent.create_group(name) if found is None else found
 
 
 def _infos(lane: h5py.Group, path: str) -> list[tuple[str, h5py.Group]]:
