@@ -14,6 +14,7 @@ import pytest
 from ecc_rf.blocks.checkpoint import ledger_folder
 from ecc_rf.cli import main
 from tests.classifying import Job, Whole, written_at_once
+from tests.jobs import hold
 from tests.killing import run_killed, tree
 
 OUTPUTS = ("p.ome.zarr", "p.h5")
@@ -74,11 +75,12 @@ def test_parts_in_any_order_one_killed(folder: Job, whole: Whole, capsys: pytest
 
 def test_two_runs_on_one_output(folder: Job, whole: Whole, capsys: pytest.CaptureFixture[str]) -> None:
     output = folder.output("a", "p.ome.zarr")
-    process = folder.start(output)
+    process = hold(folder.start(output))  # or it might come to its end before the others have tried
     assert main(folder.argv(output)) == 2
     message = capsys.readouterr().err
     assert f"Another run is at work on this output: process {process.pid}" in message
     assert main(folder.argv(output, "--restart")) == 2
+    process.send_signal(signal.SIGCONT)
     process.communicate(timeout=60)
     assert process.returncode == 0
     assert tree(output) == whole("p.ome.zarr")

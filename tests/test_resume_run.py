@@ -213,10 +213,11 @@ def test_finish_does_the_last_steps(job: Job, whole: Path, left: Path, monkeypat
 
 def test_two_runs_on_one_output(job: Job, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "a"
-    process = start(job, output)
+    process = hold(start(job, output))  # or it might come to its end before the others have tried
     for more in ([], ["--restart"], ["--overwrite"]):
         assert main(job.argv(output, *more)) == 2
         assert "at work on this output" in capsys.readouterr().err
+    process.send_signal(signal.SIGCONT)
     process.communicate(timeout=120)
     assert process.returncode == 0 and same(output, whole)
 
