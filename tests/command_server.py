@@ -25,7 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
-_CLIENT = """#!{python} -IS
+_CLIENT = """
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
@@ -57,8 +57,9 @@ def program() -> Path:
 
     atexit.register(end)
     assert server.stdout.readline() == b"ready\n"
-    client = folder / "ecc-rf"
-    client.write_text(_CLIENT.format(python=sys.executable, address=address))
+    (folder / "client.py").write_text(_CLIENT.format(address=address))
+    client = folder / "ecc-rf"  # a script of the shell: paths in a first line may have no spaces
+    client.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{folder}/client.py" "$@"\n')
     client.chmod(0o755)
     return client
 
