@@ -177,6 +177,8 @@ def _attribute(file: h5py.File, random: Random, canary: Path) -> str:
             having.append(name.decode(errors="surrogateescape"))
 
     h5py.h5o.visit(file.id, visit, info=True)
+    if not having:  # what else was changed has left none
+        return "no attribute is left"
     name = random.choice(having)
     key = random.choice(sorted(file[name].attrs))
     how = random.choice(("gone", "number", "array", "long", "null", "bytes", "wild", "json"))
